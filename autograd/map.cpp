@@ -1,0 +1,234 @@
+#include "gradus/autograd/map.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "gradus/autograd/ops.h"
+#include "gradus/autograd/walk.h"
+#include "gradus/tensor/copy.h"
+
+namespace gradus::detail {
+namespace {
+
+int dtype_index(const MapOp& op, DType t) {
+  const int i = t == DType::f32 ? 0 : t == DType::f64 ? 1 : t == DType::i32 ? 2 : t == DType::i64 ? 3 : -1;
+  require(i >= 0 && op.value[i], op.name, ": takes ", op.value[2] ? "f32, f64, i32 or i64" : "f32 or f64",
+          ", got ", t, t == DType::bf16 ? " (convert with .to(f32))" : "");
+  return i;
+}
+
+bool is_boolean_input(const MapOp& op, int k) { return op.boolean_inputs >> k & 1; }
+
+// Dtype, device and result shape of the operands; throws where they do not go together.
+struct Operands {
+  DType dtype = DType::f32;
+  Shape shape;
+  bool same = true;  // all contiguous, of one shape, none boolean
+};
+
+Operands check_operands(const MapOp& op, const Tensor* const* x) {
+  for (int k = 0; k < op.inputs; ++k) require_defined(op.name, *x[k]);
+  Operands r;
+  const Tensor* first = nullptr;
+  for (int k = 0; k < op.inputs; ++k) {
+    if (is_boolean_input(op, k)) {
+      require(x[k]->dtype() == DType::boolean, op.name, ": operand ", k, " must be boolean, got ",
+              x[k]->dtype());
+      r.same = false;
+    } else if (!first) {
+      first = x[k];
+    } else {
+      require_same_dtype(op.name, *first, *x[k]);
+    }
+  }
+  r.dtype = first->dtype();
+  r.shape = x[0]->shape();
+  r.same = r.same && x[0]->is_contiguous();
+  for (int k = 1; k < op.inputs; ++k) {
+    if (x[k]->shape() == r.shape) {
+      r.same = r.same && x[k]->is_contiguous();
+      continue;
+    }
+    r.same = false;
+    r.shape = broadcast_shapes(op.name, r.shape, x[k]->shape());
+  }
+  return r;
+}
+
+MapInput map_input(const Tensor& t, const Shape& shape) {
+  MapInput input;
+  input.data = first_byte(t);
+  input.boolean = t.dtype() == DType::boolean;
+  const Shape strides = broadcast_strides(t, shape);
+  std::copy(strides.begin(), strides.end(), input.stride);
+  return input;
+}
+
+constexpr std::int64_t direct_elements = 16384;  // below: one call of the loop, no walk
+
+void run_value(const MapOp& op, MapLoop loop, const void* formula, const Operands& operands,
+               const Tensor* const* x, const Tensor& y) {
+  if (operands.same && y.numel() <= direct_elements && !op.boolean_result) {
+    const void* data[max_map_inputs];
+    for (int k = 0; k < op.inputs; ++k) data[k] = first_byte(*x[k]);
+    loop(formula, data, first_byte_mutable(y), y.numel(), false);
+    return;
+  }
+  MapInput inputs[max_map_inputs];
+  for (int k = 0; k < op.inputs; ++k) inputs[k] = map_input(*x[k], operands.shape);
+  const std::span<const MapInput> in(inputs, static_cast<std::size_t>(op.inputs));
+  const Extents extents = extents_of(operands.shape);
+  auto run = [&](auto zero) {
+    using T = decltype(zero);
+    if (op.boolean_result)
+      cpu::map_to_bool<T>(loop, formula, extents, in,
+                          reinterpret_cast<bool*>(first_byte_mutable(y)));
+    else
+      cpu::map<T>(loop, formula, extents, in, reinterpret_cast<T*>(first_byte_mutable(y)));
+  };
+  switch (operands.dtype) {
+    case DType::f32: return run(float{});
+    case DType::f64: return run(double{});
+    case DType::i32: return run(std::int32_t{});
+    default: return run(std::int64_t{});
+  }
+}
+
+// The node of every map with K inputs: a copy of the formula, and what its gradient reads.
+template <int K>
+class MapNode final : public Node {
+ public:
+  MapNode(const MapOp& op, const void* formula, const Tensor* const* x, const Tensor& y)
+      : op_(op) {
+    std::memcpy(formula_, formula, static_cast<std::size_t>(op.formula_bytes));
+    unsigned reads = 0;
+    for (int k = 0; k < K; ++k) {
+      edges_[k] = x[k]->impl().node;
+      if (edges_[k]) reads |= op.reads(formula, k);
+      shapes_[k] = x[k]->shape();
+    }
+    for (int k = 0; k < K; ++k)
+      if (reads >> k & 1) saved_[k].emplace(*x[k]);
+    saved_bytes = take_saved_bytes();
+    if (reads >> K & 1) {
+      kept_.keep(y);
+      keeps_output_ = true;
+      saved_bytes += y.bytes();
+    }
+  }
+  int edge_count() const noexcept override { return K; }
+  Ref<Node>* edges() noexcept override { return edges_; }
+
+  void backward(const Tensor& g, const bool* wanted, Tensor* out) override {
+    Tensor x[K];
+    for (int k = 0; k < K; ++k)
+      if (saved_[k]) x[k] = saved_[k]->get();
+    const Tensor y = keeps_output_ ? kept_.attached(*this) : Tensor();
+    if (is_recording())
+      by_definition(g, x, y, wanted, out);
+    else
+      fused(g, x, y, wanted, out);
+  }
+
+ private:
+  // An operand that the gradient does not read still takes part in the formula: any number will do.
+  void by_definition(const Tensor& g, Tensor* x, Tensor y, const bool* wanted, Tensor* out) {
+    for (int k = 0; k < K; ++k)
+      if (!x[k].defined())
+        x[k] = is_boolean_input(op_, k) ? ones({}, DType::boolean) : ones({}, g.dtype(), g.device());
+    if (!y.defined()) y = ones({}, g.dtype(), g.device());
+    for (int k = 0; k < K; ++k)
+      if (wanted[k]) out[k] = sum_to(op_.definition(formula_, k, g, x, y), shapes_[k]);
+  }
+
+  void fused(const Tensor& g, const Tensor* x, const Tensor& y, const bool* wanted, Tensor* out) {
+    const GradientLoop loop = op_.gradient[g.dtype() == DType::f64];
+    bool direct = g.is_contiguous() && g.numel() <= direct_elements;
+    for (int k = 0; k < K; ++k) {
+      if (wanted[k]) out[k] = empty(shapes_[k], g.dtype(), g.device());
+      direct = direct && (!wanted[k] || shapes_[k] == g.shape()) &&
+               (!x[k].defined() || (x[k].shape() == g.shape() && x[k].is_contiguous() &&
+                                    !is_boolean_input(op_, k)));
+    }
+    // Where an operand is not read, the gradient stands in for it.
+    const Tensor* operand[K + 2];
+    operand[0] = &g;
+    for (int k = 0; k < K; ++k) operand[k + 1] = x[k].defined() ? &x[k] : &g;
+    operand[K + 1] = y.defined() ? &y : &g;
+    if (direct) {
+      const void* data[K + 2];
+      void* d[K];
+      for (int k = 0; k < K + 2; ++k) data[k] = first_byte(*operand[k]);
+      for (int k = 0; k < K; ++k) d[k] = wanted[k] ? first_byte_mutable(out[k]) : nullptr;
+      loop(formula_, data, d, g.numel(), false);
+      return;
+    }
+    MapInput inputs[K + 2];
+    MapGradient gradients[K];
+    for (int k = 0; k < K + 2; ++k) inputs[k] = map_input(*operand[k], g.shape());
+    for (int k = 0; k < K; ++k) {
+      if (!wanted[k]) continue;
+      const Shape strides = broadcast_strides(out[k], g.shape());
+      std::copy(strides.begin(), strides.end(), gradients[k].stride);
+      gradients[k].data = first_byte_mutable(out[k]);
+      gradients[k].count = out[k].numel();
+    }
+    const Extents extents = extents_of(g.shape());
+    const std::int64_t bytes = cpu::map_gradient_scratch(extents, gradients);
+    const Tensor scratch = empty({bytes}, DType::u8, g.device());
+    void* const memory = first_byte_mutable(scratch);
+    if (g.dtype() == DType::f64)
+      cpu::map_gradient<double>(loop, formula_, extents, inputs, gradients, memory);
+    else
+      cpu::map_gradient<float>(loop, formula_, extents, inputs, gradients, memory);
+  }
+
+  const MapOp& op_;
+  alignas(16) std::byte formula_[max_formula_bytes];
+  Ref<Node> edges_[K];
+  Shape shapes_[K];
+  std::optional<Saved> saved_[K];
+  Kept kept_;
+  bool keeps_output_ = false;
+};
+
+template <int K>
+Node* make_node(const MapOp& op, const void* formula, const Tensor* const* x, const Tensor& y) {
+  return new MapNode<K>(op, formula, x, y);
+}
+
+}  // namespace
+
+Tensor run_map(const MapOp& op, const void* formula, const Tensor* const* x, Here here) {
+  const Operands operands = check_operands(op, x);
+  const int t = dtype_index(op, operands.dtype);
+  Tensor y = empty(operands.shape, op.boolean_result ? DType::boolean : operands.dtype,
+                   x[op.inputs - 1]->device());
+  run_value(op, op.value[t], formula, operands, x, y);
+
+  bool any = false;
+  for (int k = 0; k < op.inputs; ++k) any = any || active(*x[k]);
+  if (any && !op.boolean_result) {
+    using Make = Node* (*)(const MapOp&, const void*, const Tensor* const*, const Tensor&);
+    static constexpr Make make[] = {make_node<1>, make_node<2>, make_node<3>, make_node<4>,
+                                    make_node<5>, make_node<6>, make_node<7>, make_node<8>};
+    Node* node = make[op.inputs - 1](op, formula, x, y);
+    node->name = op.name;
+    node->here = here;
+    y.impl().node = Ref<Node>::adopt(node);
+  } else if (tracing()) {
+    trace_cut(op.name, here, y, x, op.inputs);
+  }
+  if (checking()) check_result(op.name, here, y);
+  return y;
+}
+
+void add_in_place(const Tensor& sum, const Tensor& term) {
+  const MapOp& op = map_op<formula::Add, 2, true>();
+  const formula::Add f;
+  const Tensor* x[] = {&sum, &term};
+  const Operands operands = check_operands(op, x);
+  run_value(op, op.value[dtype_index(op, sum.dtype())], &f, operands, x, sum);
+}
+
+}  // namespace gradus::detail

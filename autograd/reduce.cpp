@@ -1,0 +1,276 @@
+// Reductions over axes.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "gradus/autograd/ops.h"
+#include "gradus/autograd/walk.h"
+#include "gradus/kernels/index.h"
+#include "gradus/kernels/reduce.h"
+#include "gradus/tensor/copy.h"
+
+namespace gradus {
+namespace {
+
+// Which axes go, and the shapes that follow.
+struct Plan {
+  unsigned axes = 0;      // bit i: axis i is reduced
+  Shape kept_ones;        // the input's shape with 1 for each reduced axis
+  Shape kept;             // without them
+  std::int64_t count = 1; // of elements reduced to one
+
+  const Shape& result(bool keepdim) const { return keepdim ? kept_ones : kept; }
+};
+
+Plan plan_of(const char* name, const Tensor& x, const Axes& axes) {
+  detail::require_defined(name, x);
+  Plan p;
+  if (!axes.list) {
+    p.axes = (1u << x.dim()) - 1;
+  } else {
+    for (std::int64_t axis : *axes.list) {
+      const unsigned bit = 1u << checked_axis(name, axis, x.dim());
+      require(!(p.axes & bit), name, ": axis ", axis, " stands twice in ", *axes.list);
+      p.axes |= bit;
+    }
+  }
+  for (int i = 0; i < x.dim(); ++i) {
+    const bool reduced = p.axes >> i & 1;
+    p.kept_ones.push_back(reduced ? 1 : x.shape()[i]);
+    if (reduced)
+      p.count *= x.shape()[i];
+    else
+      p.kept.push_back(x.shape()[i]);
+  }
+  return p;
+}
+
+ReduceShape loops_of(const Tensor& x, const Plan& p) {
+  return reduce_shape(detail::extents_of(x.shape()), x.strides().begin(), p.axes);
+}
+
+template <class T>
+const T* pointer(const Tensor& t) {
+  return reinterpret_cast<const T*>(detail::first_byte(t));
+}
+template <class T>
+T* out_pointer(const Tensor& t) {
+  return reinterpret_cast<T*>(detail::first_byte_mutable(t));
+}
+
+// A new tensor from kernel(T*, input pointer, loops) for f32 or f64.
+template <class Kernel>
+Tensor reduced(const char* name, const Tensor& x, const Plan& p, bool keepdim, Kernel kernel) {
+  return with_float(name, x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    Tensor y = empty(p.result(keepdim), x.dtype(), x.device());
+    if (y.numel()) kernel(pointer<T>(x), loops_of(x, p), out_pointer<T>(y));
+    return y;
+  });
+}
+
+void require_elements(const char* name, const Tensor& x, const Plan& p) {
+  require(p.count > 0, name, ": nothing to reduce in shape ", x.shape());
+}
+
+Tensor sum_of_integers(At x, const Plan& p, bool keepdim) {
+  Tensor y = empty(p.result(keepdim), DType::i64, x->device());
+  auto run = [&](auto zero) {
+    if (y.numel())
+      cpu::sum_integers(pointer<decltype(zero)>(*x), loops_of(*x, p), out_pointer<std::int64_t>(y));
+  };
+  switch (x->dtype()) {
+    case DType::i32: run(std::int32_t{}); break;
+    case DType::i64: run(std::int64_t{}); break;
+    case DType::u8: run(std::uint8_t{}); break;
+    default: run(bool{}); break;
+  }
+  return record_nothing("sum", x.here, y, {&*x});
+}
+
+// max and min: the gradient goes to the extreme elements, in equal shares.
+template <bool largest>
+Tensor extreme(const char* name, At x, const Axes& axes, bool keepdim) {
+  const Plan p = plan_of(name, *x, axes);
+  require_elements(name, *x, p);
+  const Tensor y = reduced(name, *x, p, keepdim, [](auto* in, const ReduceShape& s, auto* out) {
+    if constexpr (largest)
+      cpu::max(in, s, out);
+    else
+      cpu::min(in, s, out);
+  });
+  return record(name, x.here, y,
+                wrt(x, [x = saved(x), p, axes](const Tensor& g, const Tensor& y) {
+                  const Tensor hit = equal(*x, reshape(y.detach(), p.kept_ones)).to(x->dtype());
+                  const Tensor share = hit / sum(hit, Axes(axes), true);
+                  return share * reshape(g, p.kept_ones);
+                }));
+}
+
+}  // namespace
+
+Tensor sum(At x, const Axes& axes, bool keepdim) {
+  const Plan p = plan_of("sum", *x, axes);
+  if (!is_floating(x->dtype())) return sum_of_integers(x, p, keepdim);
+  const Tensor y = reduced("sum", *x, p, keepdim,
+                           [](auto* in, const ReduceShape& s, auto* out) { cpu::sum(in, s, out); });
+  return record("sum", x.here, y, wrt(x, [p, shape = x->shape()](const Tensor& g) {
+                  return expand(reshape(g, p.kept_ones), shape);
+                }));
+}
+
+Tensor mean(At x, const Axes& axes, bool keepdim) {
+  const Plan p = plan_of("mean", *x, axes);
+  detail::require_floating("mean", *x);
+  require_elements("mean", *x, p);
+  const double scale = 1.0 / static_cast<double>(p.count);
+  const Tensor y = reduced("mean", *x, p, keepdim, [&](auto* in, const ReduceShape& s, auto* out) {
+    cpu::sum(in, s, out);
+    const std::int64_t n = s.kept.count();
+    for (std::int64_t i = 0; i < n; ++i)
+      out[i] = static_cast<std::remove_reference_t<decltype(*out)>>(static_cast<double>(out[i]) *
+                                                                    scale);
+  });
+  return record("mean", x.here, y, wrt(x, [p, scale, shape = x->shape()](const Tensor& g) {
+                  return expand(reshape(g * scale, p.kept_ones), shape);
+                }));
+}
+
+Tensor var(At x, const Axes& axes, VarOptions options) {
+  const Plan p = plan_of("var", *x, axes);
+  detail::require_floating("var", *x);
+  const double n = static_cast<double>(p.count) - options.correction;
+  require(n > 0, "var: ", p.count, " elements with correction ", options.correction,
+          " leave nothing to divide by");
+  const Tensor y = reduced("var", *x, p, options.keepdim,
+                           [&](auto* in, const ReduceShape& s, auto* out) {
+                             using T = std::remove_reference_t<decltype(*out)>;
+                             const Tensor means = empty({s.kept.count()}, dtype_of<T>);
+                             cpu::variance(in, s, options.correction, out_pointer<T>(means), out);
+                           });
+  // d var / d x = 2 (x - mean) / (n - correction)
+  return record("var", x.here, y, wrt(x, [x = saved(x), p, axes, n](const Tensor& g) {
+                  const Tensor centred = *x - mean(*x, axes, true);
+                  return centred * reshape(g * (2.0 / n), p.kept_ones);
+                }));
+}
+
+Tensor max(At x, const Axes& axes, bool keepdim) { return extreme<true>("max", x, axes, keepdim); }
+Tensor min(At x, const Axes& axes, bool keepdim) { return extreme<false>("min", x, axes, keepdim); }
+
+namespace {
+
+// The products of all other elements along the last axis, without division: prefix times suffix.
+Tensor products_of_others(const Tensor& x) {
+  const std::int64_t n = x.size(-1);
+  const Tensor one = ones({x.size(0), 1}, x.dtype());
+  std::vector<Tensor> prefix{one}, suffix{one}, others;
+  for (std::int64_t i = 0; i + 1 < n; ++i) {
+    prefix.push_back(prefix.back() * slice(x, 1, i, i + 1));
+    suffix.push_back(suffix.back() * slice(x, 1, n - 1 - i, n - i));
+  }
+  for (std::int64_t i = 0; i < n; ++i)
+    others.push_back(prefix[static_cast<std::size_t>(i)] *
+                     suffix[static_cast<std::size_t>(n - 1 - i)]);
+  return concat(others, 1);
+}
+
+// Axes moved to the end and flattened: (rest, reduced); `restore` brings a gradient back.
+Tensor rows_of(const Tensor& x, const Plan& p, Shape& moved, Shape& order) {
+  order = Shape{};
+  for (int i = 0; i < x.dim(); ++i)
+    if (!(p.axes >> i & 1)) order.push_back(i);
+  for (int i = 0; i < x.dim(); ++i)
+    if (p.axes >> i & 1) order.push_back(i);
+  const Tensor y = permute(x, order);
+  moved = y.shape();
+  return reshape(y, {p.kept.numel(), p.count});
+}
+
+}  // namespace
+
+Tensor prod(At x, const Axes& axes, bool keepdim) {
+  const Plan p = plan_of("prod", *x, axes);
+  const Tensor y = reduced("prod", *x, p, keepdim,
+                           [](auto* in, const ReduceShape& s, auto* out) { cpu::prod(in, s, out); });
+  return record("prod", x.here, y, wrt(x, [x = saved(x), p](const Tensor& g) {
+                  Shape moved, order;
+                  const Tensor rows = rows_of(*x, p, moved, order);
+                  if (rows.numel() == 0) return zeros(x->shape(), x->dtype());
+                  Shape inverse = order;
+                  for (int i = 0; i < order.size(); ++i) inverse[static_cast<int>(order[i])] = i;
+                  const Tensor others = reshape(products_of_others(rows), moved);
+                  return permute(others, inverse) * reshape(g, p.kept_ones);
+                }));
+}
+
+Tensor logsumexp(At x, const Axes& axes, bool keepdim) {
+  const Plan p = plan_of("logsumexp", *x, axes);
+  const Tensor y =
+      reduced("logsumexp", *x, p, keepdim,
+              [](auto* in, const ReduceShape& s, auto* out) { cpu::logsumexp(in, s, out); });
+  // The gradient is softmax(x); nothing at all (-inf) has gradient 0.
+  return record("logsumexp", x.here, y, wrt(x, [x = saved(x), p](const Tensor& g, const Tensor& y) {
+                  const Tensor shift = reshape(y, p.kept_ones);
+                  const Tensor safe = where(shift == -std::numeric_limits<double>::infinity(), 0.0,
+                                            shift);
+                  return exp(*x - safe) * reshape(g, p.kept_ones);
+                }));
+}
+
+Tensor argmax(At x, std::int64_t axis, bool keepdim) {
+  const Plan p = plan_of("argmax", *x, Axes(axis));
+  require_elements("argmax", *x, p);
+  Tensor y = empty(p.result(keepdim), DType::i64, x->device());
+  with_float("argmax", x->dtype(), [&](auto zero) {
+    if (y.numel())
+      cpu::argmax(pointer<decltype(zero)>(*x), loops_of(*x, p), out_pointer<std::int64_t>(y));
+  });
+  return record_nothing("argmax", x.here, y, {&*x});
+}
+
+Tensor argmax(At x) {
+  detail::require_defined("argmax", *x);
+  return argmax(At(reshape(x, {-1}), x.here.file, x.here.line), 0);
+}
+
+Tensor cumsum(At x, std::int64_t axis) {
+  detail::require_floating("cumsum", *x);
+  const int a = checked_axis("cumsum", axis, x->dim());
+  std::int64_t outer = 1, inner = 1;
+  for (int i = 0; i < a; ++i) outer *= x->shape()[i];
+  for (int i = a + 1; i < x->dim(); ++i) inner *= x->shape()[i];
+  const Tensor in = detail::contiguous_value(*x);
+  Tensor y = empty(x->shape(), x->dtype(), x->device());
+  with_float("cumsum", x->dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    cpu::cumsum(pointer<T>(in), outer, x->shape()[a], inner, out_pointer<T>(y));
+  });
+  // The adjoint sums from the end.
+  return record("cumsum", x.here, y,
+                wrt(x, [a](const Tensor& g) { return flip(cumsum(flip(g, a), a), a); }));
+}
+
+namespace {
+
+template <class Kernel>
+Tensor reduce_boolean(const char* name, At x, const Axes& axes, bool keepdim, Kernel kernel) {
+  const Plan p = plan_of(name, *x, axes);
+  detail::require_dtype(name, *x, DType::boolean, "the operand");
+  Tensor y = empty(p.result(keepdim), DType::boolean, x->device());
+  if (y.numel()) kernel(pointer<bool>(*x), loops_of(*x, p), out_pointer<bool>(y));
+  return y;
+}
+
+}  // namespace
+
+Tensor any(At x, const Axes& axes, bool keepdim) {
+  return reduce_boolean("any", x, axes, keepdim,
+                        [](auto... arguments) { cpu::any(arguments...); });
+}
+Tensor all(At x, const Axes& axes, bool keepdim) {
+  return reduce_boolean("all", x, axes, keepdim,
+                        [](auto... arguments) { cpu::all(arguments...); });
+}
+
+}  // namespace gradus

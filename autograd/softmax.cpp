@@ -1,0 +1,114 @@
+// Softmax and its kin. Each fused kernel stands beside its definition, which is also what its rule
+// differentiates when a graph is recorded.
+#include "gradus/kernels/softmax.h"
+
+#include "gradus/autograd/ops.h"
+#include "gradus/kernels/index.h"
+#include "gradus/tensor/copy.h"
+
+namespace gradus {
+namespace {
+
+template <class T>
+const T* pointer(const Tensor& t) {
+  return reinterpret_cast<const T*>(detail::first_byte(t));
+}
+template <class T>
+T* out_pointer(const Tensor& t) {
+  return reinterpret_cast<T*>(detail::first_byte_mutable(t));
+}
+
+// Calls kernel(rows, n) on tensors whose last axis is `axis`: others are moved there and back.
+template <class Rows>
+Tensor over_rows(const char* name, At x, std::int64_t axis, Rows rows) {
+  detail::require_floating(name, *x);
+  const int a = checked_axis(name, axis, x->dim());
+  if (a == x->dim() - 1) return rows(x);
+  const Tensor moved = transpose(x, a, -1);
+  return transpose(rows(At(moved, x.here.file, x.here.line)), a, -1);
+}
+
+std::int64_t row_count(const Tensor& t) { return t.size(-1) ? t.numel() / t.size(-1) : 0; }
+
+// y = kernel(x), (rows, n).
+template <class Kernel>
+Tensor row_map(const Tensor& x, Kernel kernel) {
+  const Tensor in = detail::contiguous_value(x);
+  Tensor y = empty(x.shape(), x.dtype(), x.device());
+  with_float("softmax", x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    if (y.numel()) kernel(pointer<T>(in), row_count(y), y.size(-1), out_pointer<T>(y));
+  });
+  return y;
+}
+
+// dx = kernel(y, g).
+template <class Kernel>
+Tensor row_gradient(const Tensor& y, const Tensor& g, Kernel kernel) {
+  const Tensor values = detail::contiguous_value(y);
+  return row_map(g, [&](auto* gradient, std::int64_t rows, std::int64_t n, auto* dx) {
+    using T = std::remove_reference_t<decltype(*dx)>;
+    kernel(pointer<T>(values), gradient, rows, n, dx);
+  });
+}
+
+Tensor softmax_rows(At x) {
+  const Tensor y = row_map(*x, [](auto... arguments) { cpu::softmax(arguments...); });
+  return record("softmax", x.here, y, wrt(x, [](const Tensor& g, const Tensor& y) {
+                  if (is_recording()) return y * (g - sum(g * y, -1, true));
+                  return row_gradient(y, g, [](auto... a) { cpu::softmax_vjp(a...); });
+                }));
+}
+
+Tensor log_softmax_rows(At x) {
+  const Tensor y = row_map(*x, [](auto... arguments) { cpu::log_softmax(arguments...); });
+  return record("log_softmax", x.here, y, wrt(x, [](const Tensor& g, const Tensor& y) {
+                  if (is_recording()) return g - exp(y) * sum(g, -1, true);
+                  return row_gradient(y, g, [](auto... a) { cpu::log_softmax_vjp(a...); });
+                }));
+}
+
+}  // namespace
+
+Tensor softmax(At x, std::int64_t axis) { return over_rows("softmax", x, axis, softmax_rows); }
+
+Tensor log_softmax(At x, std::int64_t axis) {
+  return over_rows("log_softmax", x, axis, log_softmax_rows);
+}
+
+namespace detail {
+
+// Loss of each row. Definition: -gather(log_softmax(x), target).
+Tensor cross_entropy_rows(At x, At target) {
+  const Tensor in = contiguous_value(*x), classes = contiguous_value(*target);
+  const std::int64_t rows = x->size(0), n = x->size(1);
+  Tensor loss = empty({rows}, x->dtype(), x->device());
+  const Tensor lse = empty({rows}, x->dtype(), x->device());
+  with_float("cross_entropy", x->dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    if (rows)
+      cpu::cross_entropy(pointer<T>(in), classes.data<std::int64_t>(), rows, n,
+                         out_pointer<T>(loss), out_pointer<T>(lse));
+  });
+  return record("cross_entropy", x.here, loss,
+                wrt(x, [x = saved(x), classes = saved(classes), lse](const Tensor& g) {
+                  const std::int64_t rows = x->size(0), n = x->size(1);
+                  if (is_recording())
+                    return (softmax(*x, 1) - one_hot(*classes, n, x->dtype())) * g.unsqueeze(1);
+                  const Tensor in = contiguous_value(*x);
+                  const bool one = g.strides()[0] == 0;
+                  const Tensor gradient = one ? g : contiguous_value(g);
+                  Tensor dx = empty(x->shape(), x->dtype(), x->device());
+                  with_float("cross_entropy", x->dtype(), [&](auto zero) {
+                    using T = decltype(zero);
+                    if (rows)
+                      cpu::cross_entropy_vjp(pointer<T>(in), classes->data<std::int64_t>(),
+                                             pointer<T>(lse), pointer<T>(gradient), one ? 0 : 1,
+                                             rows, n, out_pointer<T>(dx));
+                  });
+                  return dx;
+                }));
+}
+
+}  // namespace detail
+}  // namespace gradus

@@ -1,0 +1,34 @@
+// Internal to the graph: what grad() needs of the thread's state.
+#pragma once
+
+#include "gradus/autograd/graph.h"
+
+namespace gradus::detail {
+
+// Names the node whose rule runs, for the errors of saved tensors and of anomaly mode.
+class RuleScope {
+ public:
+  explicit RuleScope(const Node* n) noexcept;
+  ~RuleScope();
+  RuleScope(const RuleScope&) = delete;
+  RuleScope& operator=(const RuleScope&) = delete;
+
+ private:
+  const Node* before_;
+};
+
+class RecordingScope {
+ public:
+  explicit RecordingScope(bool on) noexcept;
+  ~RecordingScope();
+  RecordingScope(const RecordingScope&) = delete;
+  RecordingScope& operator=(const RecordingScope&) = delete;
+
+ private:
+  bool before_;
+};
+
+// sum += term; sum is contiguous and nobody else's.
+void add_in_place(const Tensor& sum, const Tensor& term);
+
+}  // namespace gradus::detail

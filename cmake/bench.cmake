@@ -1,0 +1,10 @@
+# bench/*.cpp become one Google Benchmark program.
+file(GLOB benchmarks CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/bench/*.cpp)
+if(benchmarks)
+  find_package(benchmark REQUIRED)
+  add_executable(gradus_bench ${benchmarks})
+  target_link_libraries(gradus_bench PRIVATE gradus_internal benchmark::benchmark)
+  if(NOT EXISTS ${PROJECT_SOURCE_DIR}/bench/main.cpp)
+    target_link_libraries(gradus_bench PRIVATE benchmark::benchmark_main)
+  endif()
+endif()

@@ -1,0 +1,24 @@
+# Every examples/<name>.cpp is a program, gradus-<name>, over the helpers in examples/common.
+file(GLOB common CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/examples/common/*.cpp)
+file(GLOB programs CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/examples/*.cpp)
+list(TRANSFORM programs REPLACE ".*/(.*)\\.cpp" "\\1")
+
+if(common)
+  find_package(CLI11 REQUIRED)
+  find_package(PNG REQUIRED)
+  # Takes the library's headers only: a program brings the library, tests its hidden objects too.
+  add_library(gradus_examples STATIC ${common})
+  target_include_directories(gradus_examples PUBLIC ${PROJECT_SOURCE_DIR})
+  target_link_libraries(gradus_examples PUBLIC gradus_conventions nlohmann_json::nlohmann_json
+                        PRIVATE CLI11::CLI11 PNG::PNG ZLIB::ZLIB)
+endif()
+
+foreach(name IN LISTS programs)
+  add_executable(gradus-${name} examples/${name}.cpp)
+  target_link_libraries(gradus-${name} PRIVATE gradus_examples gradus gradus_conventions)
+  set_target_properties(gradus-${name} PROPERTIES
+    INSTALL_RPATH "\$ORIGIN/../${CMAKE_INSTALL_LIBDIR}")
+  if(GRADUS_INSTALL)
+    install(TARGETS gradus-${name})
+  endif()
+endforeach()

@@ -1,0 +1,55 @@
+# One GoogleTest program, one ctest entry for each of its suites, and the scripts.
+file(GLOB unit_tests CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/*_test.cpp)
+if(unit_tests)
+  find_package(GTest REQUIRED)
+  find_package(rapidcheck REQUIRED)
+  file(GLOB test_main CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/main.cpp)
+  add_executable(gradus_tests ${unit_tests} ${test_main})
+  target_precompile_headers(gradus_tests PRIVATE <gtest/gtest.h> "${PROJECT_SOURCE_DIR}/gradus.h")
+  target_link_libraries(gradus_tests PRIVATE
+    gradus_internal $<TARGET_NAME_IF_EXISTS:gradus_examples> nlohmann_json::nlohmann_json
+    rapidcheck ZLIB::ZLIB GTest::gtest)
+  if(NOT test_main)
+    target_link_libraries(gradus_tests PRIVATE GTest::gtest_main)
+  endif()
+
+  # The suites are asked for when ctest starts.
+  file(GENERATE OUTPUT ${PROJECT_BINARY_DIR}/suites.cmake CONTENT
+    "set(program \"$<TARGET_FILE:gradus_tests>\")\ninclude(\"${PROJECT_SOURCE_DIR}/cmake/suites.cmake\")\n")
+  set_property(DIRECTORY APPEND PROPERTY TEST_INCLUDE_FILES ${PROJECT_BINARY_DIR}/suites.cmake)
+endif()
+
+# The house: scripts over the sources and over what was built. Once is enough, without sanitizers.
+if(NOT GRADUS_SANITIZE)
+  set(tests_dir ${PROJECT_SOURCE_DIR}/tests)
+  add_test(NAME layering COMMAND ${tests_dir}/layering_test.sh ${PROJECT_SOURCE_DIR})
+  add_test(NAME front_door COMMAND ${tests_dir}/front_door_test.sh ${PROJECT_SOURCE_DIR})
+  add_test(NAME symbols COMMAND ${tests_dir}/symbols_test.sh $<TARGET_FILE:gradus>
+                                $<TARGET_OBJECTS:gradus_objects>
+           COMMAND_EXPAND_LISTS)
+  set(house layering front_door symbols)
+  if(BUILD_SHARED_LIBS)
+    add_test(NAME readme COMMAND ${tests_dir}/readme_test.sh ${PROJECT_SOURCE_DIR}/README.md
+                                 $<TARGET_FILE_DIR:gradus> ${include_dir} ${CMAKE_CXX_COMPILER})
+    add_test(NAME install COMMAND ${tests_dir}/install/install_test.sh ${PROJECT_SOURCE_DIR}
+                                  ${PROJECT_BINARY_DIR} ${CMAKE_CXX_COMPILER})
+    set_tests_properties(install PROPERTIES ENVIRONMENT "CCACHE=$<$<BOOL:${CCACHE}>:${CCACHE}>")
+    list(APPEND house readme install)
+  endif()
+  set_tests_properties(${house} PROPERTIES LABELS house TIMEOUT 1200)
+endif()
+
+# Every program answers --help; the trainers train for a few steps, under sanitizers too.
+foreach(name IN LISTS programs)
+  set(program $<TARGET_FILE:gradus-${name}>)
+  add_test(NAME program.${name}.help COMMAND ${program} --help)
+  if(NOT name STREQUAL exam)
+    set(folder ${PROJECT_BINARY_DIR}/smoke/${name})
+    add_test(NAME program.${name}.clean COMMAND ${CMAKE_COMMAND} -E rm -rf ${folder}/runs)
+    file(MAKE_DIRECTORY ${folder})
+    add_test(NAME program.${name}.train COMMAND ${program} --data synthetic --max-steps 5
+             WORKING_DIRECTORY ${folder})
+    set_tests_properties(program.${name}.clean PROPERTIES FIXTURES_SETUP ${name}_folder)
+    set_tests_properties(program.${name}.train PROPERTIES FIXTURES_REQUIRED ${name}_folder)
+  endif()
+endforeach()

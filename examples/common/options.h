@@ -1,0 +1,71 @@
+// The flags of a program, each bound to a field of its configuration.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "examples/common/file.h"
+
+namespace gradus::examples {
+
+using Json = nlohmann::ordered_json;
+
+// The known word that differs least from the given one; "" if none is near.
+std::string nearest(const std::string& word, const std::vector<std::string>& known);
+
+// What a value must be, beside its type.
+struct FlagRule {
+  double low = -std::numeric_limits<double>::max();  // NaN and infinities are always refused
+  bool above_low = false;                            // low itself is refused too
+  std::vector<std::string> choices = {};             // if any: the value is one of these words
+  bool may_change = false;                           // when the run is resumed
+};
+
+// A field keeps its default unless one of these gives it a value, the later ones winning: the run
+// to be resumed, the file of --config, the command line. Wherever it comes from, a value is held to
+// the type of its field and to the flag's rule.
+class Options {
+ public:
+  using Field = std::variant<std::int64_t*, std::uint64_t*, double*, std::string*>;
+
+  // Every program has --help, --config FILE, --print-config and --resume RUN.
+  Options(std::string program, std::string description);
+
+  void add(const std::string& name, Field field, const std::string& help, FlagRule rule = {});
+  // A word about this invocation: neither part of json() nor accepted in a configuration file.
+  void add_unsaved(const std::string& name, std::string* field, const std::string& help);
+
+  // Sets the fields. False: --help or --print-config was answered and nothing is left to do. Throws
+  // UsageError that names the flag or the file's key and, if it is unknown, the nearest one;
+  // DataError if the file or the run cannot be read.
+  bool parse(int argc, const char* const* argv);
+
+  // The run of --resume, or "".
+  const std::string& resume() const { return resume_; }
+  // The saved fields in the order of add().
+  Json json() const;
+
+ private:
+  struct Flag {
+    std::string name;
+    Field field;
+    std::string help;
+    FlagRule rule;
+    bool saved;
+    std::vector<std::string> given = {};
+  };
+
+  bool read_command_line(int argc, const char* const* argv);
+  void read_json(const Path& path);
+  void refuse_changes(const Json& before) const;
+
+  std::string program_, description_, config_file_, resume_;
+  bool print_config_ = false;
+  std::vector<Flag> flags_;
+};
+
+}  // namespace gradus::examples

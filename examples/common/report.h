@@ -1,0 +1,45 @@
+// report.html: one file with everything in it, for any browser, without a network.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "examples/common/file.h"
+
+namespace gradus::examples {
+
+using Json = nlohmann::ordered_json;
+
+struct Series {
+  std::string name;
+  std::vector<std::pair<double, double>> points;  // those that are not finite are left out
+};
+
+struct Chart {
+  std::string title, x_label, y_label;
+  std::vector<Series> series;
+};
+
+struct Figure {
+  std::string title, caption;
+  Bytes png;
+};
+
+struct Report {
+  std::string title, summary;
+  std::vector<std::pair<std::string, std::string>> numbers;  // the headline: name and value
+  std::vector<Chart> charts;
+  std::vector<Figure> figures;
+  Json config;
+};
+
+// The points (line["step"], line[key]) of all lines that have both.
+Series series_of(const std::string& name, const std::vector<Json>& metrics, const std::string& key);
+
+std::string html(const Report& report);
+
+std::string base64(const Bytes& bytes);
+
+}  // namespace gradus::examples

@@ -1,0 +1,25 @@
+// The whole library. In the order of its layers, each using only those before it:
+//
+//   kernels/   arithmetic on raw memory: formulas, instruction sets, the thread pool
+//   tensor/    data: dtypes, shapes, storage, the Tensor, random numbers, files
+//   autograd/  the graph, every operation (ops.h), map() for formulas of your own
+//   nn/        layers, optimisers, distributions, data loading
+#pragma once
+
+#include "gradus/kernels/cpu/isa.h"
+#include "gradus/kernels/cpu/pool.h"
+#include "gradus/kernels/formula.h"
+
+#include "gradus/tensor/allocator.h"
+#include "gradus/tensor/device.h"
+#include "gradus/tensor/dtype.h"
+#include "gradus/tensor/error.h"
+#include "gradus/tensor/npy.h"
+#include "gradus/tensor/random.h"
+#include "gradus/tensor/safetensors.h"
+#include "gradus/tensor/shape.h"
+#include "gradus/tensor/tensor.h"
+
+#include "gradus/autograd/graph.h"
+#include "gradus/autograd/map.h"
+#include "gradus/autograd/ops.h"

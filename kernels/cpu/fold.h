@@ -1,0 +1,156 @@
+// Folding runs of numbers with a monoid (+, *, max, min) in registers: what reductions and row
+// kernels share. Inside with_isa() only.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+#include <utility>
+
+#include "gradus/kernels/cpu/simd.h"
+
+namespace gradus::cpu {
+
+GRADUS_INLINE float select(bool m, float a, float b) { return m ? a : b; }
+GRADUS_INLINE double select(bool m, double a, double b) { return m ? a : b; }
+
+struct Sum {
+  static constexpr double identity = 0;
+  template <class L>
+  GRADUS_INLINE static L of(const L& a, const L& b) {
+    return a + b;
+  }
+};
+struct Product {
+  static constexpr double identity = 1;
+  template <class L>
+  GRADUS_INLINE static L of(const L& a, const L& b) {
+    return a * b;
+  }
+};
+// NaN wins in both.
+struct Max {
+  static constexpr double identity = -std::numeric_limits<double>::infinity();
+  template <class L>
+  GRADUS_INLINE static L of(const L& a, const L& b) {
+    return select((a > b) | (a != a), a, b);
+  }
+};
+struct Min {
+  static constexpr double identity = std::numeric_limits<double>::infinity();
+  template <class L>
+  GRADUS_INLINE static L of(const L& a, const L& b) {
+    return select((a < b) | (a != a), a, b);
+  }
+};
+
+// True in the first n elements.
+template <class L>
+GRADUS_INLINE auto first(std::int64_t n) {
+  using Bits = typename L::Bits;
+  static constexpr auto table = [] {
+    struct {
+      typename Bits::Int at[2 * L::size] = {};
+    } t;
+    for (int i = 0; i < L::size; ++i) t.at[i] = -1;
+    return t;
+  }();
+  typename Bits::Vector v;
+  __builtin_memcpy(&v, table.at + L::size - n, sizeof v);
+  return Bits(v);
+}
+
+// The first n elements at p, what the rest holds is unspecified: memory may be read up to `end`.
+template <class L, class T>
+GRADUS_INLINE L load_first(const T* p, std::int64_t n, const T* end) {
+  return n == L::size || end - p >= L::size ? L::load(p) : L::load(p, n);
+}
+template <class L, class T>
+GRADUS_INLINE void store_first(const L& x, T* p, std::int64_t n) {
+  if (n == L::size)
+    x.store(p);
+  else
+    x.store(p, n);
+}
+
+template <int by, class L, int... i>
+GRADUS_INLINE L rotate(const L& x, std::integer_sequence<int, i...>) {
+  return L(__builtin_shufflevector(x.v, x.v, ((i + by) % L::size)...));
+}
+
+// One number from a register, as a tree of fixed shape.
+template <class Op, int width = 0, class L>
+GRADUS_INLINE auto fold(const L& x) {
+  constexpr int half = (width ? width : L::size) / 2;
+  const L y = Op::of(x, rotate<half>(x, std::make_integer_sequence<int, L::size>()));
+  if constexpr (half == 1)
+    return y[0];
+  else
+    return fold<Op, half>(y);
+}
+
+// The fold of n elements, one partial result per lane; at(i, m) gives the elements [i, i + m) in a
+// register, m <= L::size. Meant for at most leaf_size elements, which keeps the error of sums
+// small: longer runs go through a Cascade.
+inline constexpr std::int64_t leaf_size = 512;
+
+template <class Op, class L, class At>
+GRADUS_INLINE L fold_leaf(std::int64_t n, const At& at) {
+  constexpr std::int64_t S = L::size;
+  std::int64_t i = 0;
+  L a(Op::identity);
+  if (n >= 4 * S) {
+    L b(Op::identity), c(Op::identity), d(Op::identity);
+    for (; i + 4 * S <= n; i += 4 * S) {
+      a = Op::of(a, at(i, S));
+      b = Op::of(b, at(i + S, S));
+      c = Op::of(c, at(i + 2 * S, S));
+      d = Op::of(d, at(i + 3 * S, S));
+    }
+    a = Op::of(Op::of(a, b), Op::of(c, d));
+  }
+  for (; i + S <= n; i += S) a = Op::of(a, at(i, S));
+  if (i < n) a = Op::of(a, select(first<L>(n - i), at(i, n - i), L(Op::identity)));
+  return a;
+}
+
+// Combines leaves pairwise: level i holds the fold of 2^i of them.
+template <class Op, class L>
+class Cascade {
+ public:
+  GRADUS_INLINE void add(L x) {
+    int i = 0;
+    for (std::uint64_t n = leaves_++; n & 1; n >>= 1) x = Op::of(level_[i++], x);
+    level_[i] = x;
+  }
+  GRADUS_INLINE L total() const {
+    L x(Op::identity);
+    int i = 0;
+    for (std::uint64_t n = leaves_; n > 0; n >>= 1, ++i)
+      if (n & 1) x = Op::of(level_[i], x);
+    return x;
+  }
+
+ private:
+  std::uint64_t leaves_ = 0;
+  L level_[48];
+};
+
+// The fold of any number of elements, to one number.
+template <class Op, class L, class At>
+GRADUS_INLINE auto fold_run(std::int64_t n, const At& at) {
+  L total(Op::identity);
+  if (n <= leaf_size) {
+    total = fold_leaf<Op, L>(n, at);
+  } else {
+    Cascade<Op, L> cascade;
+    for (std::int64_t begin = 0; begin < n; begin += leaf_size)
+      cascade.add(fold_leaf<Op, L>(std::min(leaf_size, n - begin),
+                                   [&](std::int64_t i, std::int64_t m)
+                                       GRADUS_LAMBDA { return at(begin + i, m); }));
+    total = cascade.total();
+  }
+  return fold<Op>(total);
+}
+
+}  // namespace gradus::cpu

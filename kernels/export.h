@@ -1,0 +1,3 @@
+// What the shared library shows: everything else is hidden.
+#pragma once
+#define GRADUS_API __attribute__((visibility("default")))

@@ -1,0 +1,353 @@
+// Formulas: each written once, as a generic functor, and read by several kinds of number.
+//   Lane<T>       (cpu/simd.h)  the CPU loop; of width one, a CUDA thread
+//   Dual<Lane>                  the fused kernel of a first derivative
+//   Tensor                      the definition in primitive operations
+//   Dual<Tensor>                the derivative's definition, and so every higher order
+//   Reads                       which inputs the value, or a derivative, depends on
+// Constants are plain double and take the precision of the number they meet. Branches go through
+// select(mask, a, b), ordered so that NaN propagates. Only active inputs are Dual: the others enter
+// as plain values, never as a dual number with derivative 0 (0 * inf is NaN).
+#pragma once
+
+#include <cstdint>
+
+#include "gradus/kernels/cpu/isa.h"
+
+namespace gradus {
+
+// ---- value and derivative along one direction ----------------------------------------------------
+
+template <class V>
+struct Dual {
+  V v, d;
+
+#define GRADUS_DUAL GRADUS_INLINE friend auto
+  GRADUS_DUAL operator+(const Dual& a, const Dual& b) { return Dual{a.v + b.v, a.d + b.d}; }
+  GRADUS_DUAL operator+(const Dual& a, const V& b) { return Dual{a.v + b, a.d}; }
+  GRADUS_DUAL operator+(const V& a, const Dual& b) { return Dual{a + b.v, b.d}; }
+  GRADUS_DUAL operator+(const Dual& a, double b) { return Dual{a.v + b, a.d}; }
+  GRADUS_DUAL operator+(double a, const Dual& b) { return Dual{a + b.v, b.d}; }
+  GRADUS_DUAL operator-(const Dual& a, const Dual& b) { return Dual{a.v - b.v, a.d - b.d}; }
+  GRADUS_DUAL operator-(const Dual& a, const V& b) { return Dual{a.v - b, a.d}; }
+  GRADUS_DUAL operator-(const V& a, const Dual& b) { return Dual{a - b.v, -b.d}; }
+  GRADUS_DUAL operator-(const Dual& a, double b) { return Dual{a.v - b, a.d}; }
+  GRADUS_DUAL operator-(double a, const Dual& b) { return Dual{a - b.v, -b.d}; }
+  GRADUS_DUAL operator-(const Dual& a) { return Dual{-a.v, -a.d}; }
+  GRADUS_DUAL operator*(const Dual& a, const Dual& b) {
+    return Dual{a.v * b.v, a.d * b.v + a.v * b.d};
+  }
+  GRADUS_DUAL operator*(const Dual& a, const V& b) { return Dual{a.v * b, a.d * b}; }
+  GRADUS_DUAL operator*(const V& a, const Dual& b) { return Dual{a * b.v, a * b.d}; }
+  GRADUS_DUAL operator*(const Dual& a, double b) { return Dual{a.v * b, a.d * b}; }
+  GRADUS_DUAL operator*(double a, const Dual& b) { return Dual{a * b.v, a * b.d}; }
+  GRADUS_DUAL operator/(const Dual& a, const Dual& b) {
+    V q = a.v / b.v;
+    return Dual{q, (a.d - q * b.d) / b.v};
+  }
+  GRADUS_DUAL operator/(const Dual& a, const V& b) { return Dual{a.v / b, a.d / b}; }
+  GRADUS_DUAL operator/(const V& a, const Dual& b) {
+    V q = a / b.v;
+    return Dual{q, -(q * b.d) / b.v};
+  }
+  GRADUS_DUAL operator/(const Dual& a, double b) { return Dual{a.v / b, a.d / b}; }
+  GRADUS_DUAL operator/(double a, const Dual& b) {
+    V q = a / b.v;
+    return Dual{q, -(q * b.d) / b.v};
+  }
+
+  GRADUS_DUAL exp(const Dual& a) {
+    V e = exp(a.v);
+    return Dual{e, e * a.d};
+  }
+  GRADUS_DUAL expm1(const Dual& a) {
+    V y = expm1(a.v);
+    return Dual{y, (y + 1.0) * a.d};
+  }
+  GRADUS_DUAL log(const Dual& a) { return Dual{log(a.v), a.d / a.v}; }
+  GRADUS_DUAL log1p(const Dual& a) { return Dual{log1p(a.v), a.d / (a.v + 1.0)}; }
+  GRADUS_DUAL sqrt(const Dual& a) {
+    V y = sqrt(a.v);
+    return Dual{y, 0.5 * a.d / y};
+  }
+  GRADUS_DUAL rsqrt(const Dual& a) {
+    V y = rsqrt(a.v);
+    return Dual{y, -0.5 * a.d * y / a.v};
+  }
+  GRADUS_DUAL sin(const Dual& a) { return Dual{sin(a.v), cos(a.v) * a.d}; }
+  GRADUS_DUAL cos(const Dual& a) { return Dual{cos(a.v), -(sin(a.v) * a.d)}; }
+  GRADUS_DUAL tan(const Dual& a) {
+    V y = tan(a.v);
+    return Dual{y, (y * y + 1.0) * a.d};
+  }
+  GRADUS_DUAL tanh(const Dual& a) {
+    V y = tanh(a.v);
+    return Dual{y, (1.0 - y) * (1.0 + y) * a.d};
+  }
+  GRADUS_DUAL sigmoid(const Dual& a) {
+    V y = sigmoid(a.v);
+    return Dual{y, y * sigmoid(-a.v) * a.d};  // 1 - y would cancel
+  }
+  GRADUS_DUAL softplus(const Dual& a) { return Dual{softplus(a.v), sigmoid(a.v) * a.d}; }
+  // 2 / sqrt(pi) exp(-x^2)
+  GRADUS_DUAL erf(const Dual& a) {
+    return Dual{erf(a.v), 1.1283791670955126 * exp(-(a.v * a.v)) * a.d};
+  }
+  GRADUS_DUAL erfc(const Dual& a) {
+    return Dual{erfc(a.v), -1.1283791670955126 * exp(-(a.v * a.v)) * a.d};
+  }
+  GRADUS_DUAL abs(const Dual& a) { return Dual{abs(a.v), sign(a.v) * a.d}; }
+  GRADUS_DUAL sign(const Dual& a) { return Dual{sign(a.v), 0.0 * a.d}; }
+  GRADUS_DUAL floor(const Dual& a) { return Dual{floor(a.v), 0.0 * a.d}; }
+  GRADUS_DUAL ceil(const Dual& a) { return Dual{ceil(a.v), 0.0 * a.d}; }
+  GRADUS_DUAL round(const Dual& a) { return Dual{round(a.v), 0.0 * a.d}; }
+
+  GRADUS_DUAL pow(const Dual& a, double c) {
+    if (c == 0) return Dual{pow(a.v, c), 0.0 * a.d};
+    return Dual{pow(a.v, c), c * pow(a.v, c - 1) * a.d};
+  }
+  GRADUS_DUAL pow(const Dual& a, const V& b) {
+    return Dual{pow(a.v, b), select(b == 0.0, 0.0, b * pow(a.v, b - 1.0)) * a.d};
+  }
+  // d/db a^b = a^b log a, and 0 at a = 0.
+  GRADUS_DUAL pow(const V& a, const Dual& b) {
+    V y = pow(a, b.v);
+    return Dual{y, y * log(select(a == 0.0, 1.0, a)) * b.d};
+  }
+  GRADUS_DUAL pow(const Dual& a, const Dual& b) {
+    return Dual{pow(a.v, b.v), pow(a, b.v).d + pow(a.v, b).d};
+  }
+
+  // Comparisons look at values only.
+#define GRADUS_COMPARE(op)                                                        \
+  GRADUS_DUAL operator op(const Dual& a, const Dual& b) { return a.v op b.v; }    \
+  GRADUS_DUAL operator op(const Dual& a, const V& b) { return a.v op b; }         \
+  GRADUS_DUAL operator op(const V& a, const Dual& b) { return a op b.v; }         \
+  GRADUS_DUAL operator op(const Dual& a, double b) { return a.v op b; }
+  GRADUS_COMPARE(<)
+  GRADUS_COMPARE(<=)
+  GRADUS_COMPARE(>)
+  GRADUS_COMPARE(>=)
+  GRADUS_COMPARE(==)
+  GRADUS_COMPARE(!=)
+#undef GRADUS_COMPARE
+  template <class M>
+  GRADUS_DUAL select(const M& m, const Dual& a, const Dual& b) {
+    return Dual{select(m, a.v, b.v), select(m, a.d, b.d)};
+  }
+  template <class M>
+  GRADUS_DUAL select(const M& m, const Dual& a, const V& b) {
+    return Dual{select(m, a.v, b), select(m, a.d, 0.0)};
+  }
+  template <class M>
+  GRADUS_DUAL select(const M& m, const V& a, const Dual& b) {
+    return Dual{select(m, a, b.v), select(m, 0.0, b.d)};
+  }
+  template <class M>
+  GRADUS_DUAL select(const M& m, const Dual& a, double b) {
+    return Dual{select(m, a.v, b), select(m, a.d, 0.0)};
+  }
+  template <class M>
+  GRADUS_DUAL select(const M& m, double a, const Dual& b) {
+    return Dual{select(m, a, b.v), select(m, 0.0, b.d)};
+  }
+#undef GRADUS_DUAL
+};
+
+// ---- what is read --------------------------------------------------------------------------------
+
+// A set of inputs, one bit each: every operation joins the sets of its operands. Reading a formula's
+// derivative with Dual<Reads> tells what a gradient needs to keep.
+struct Reads {
+  unsigned inputs = 0;
+  constexpr Reads(unsigned set) : inputs(set) {}
+  constexpr Reads(double) {}
+
+#define GRADUS_BINARY(op) \
+  friend constexpr Reads operator op(Reads a, Reads b) { return a.inputs | b.inputs; }
+#define GRADUS_UNARY(f) \
+  friend constexpr Reads f(Reads a) { return a; }
+  GRADUS_BINARY(+)
+  GRADUS_BINARY(-)
+  GRADUS_BINARY(*)
+  GRADUS_BINARY(/)
+  GRADUS_BINARY(<)
+  GRADUS_BINARY(<=)
+  GRADUS_BINARY(>)
+  GRADUS_BINARY(>=)
+  GRADUS_BINARY(==)
+  GRADUS_BINARY(!=)
+  GRADUS_BINARY(&)
+  GRADUS_BINARY(|)
+  GRADUS_UNARY(operator-)
+  GRADUS_UNARY(operator!)
+  GRADUS_UNARY(exp)
+  GRADUS_UNARY(expm1)
+  GRADUS_UNARY(log)
+  GRADUS_UNARY(log1p)
+  GRADUS_UNARY(sqrt)
+  GRADUS_UNARY(rsqrt)
+  GRADUS_UNARY(sin)
+  GRADUS_UNARY(cos)
+  GRADUS_UNARY(tan)
+  GRADUS_UNARY(tanh)
+  GRADUS_UNARY(sigmoid)
+  GRADUS_UNARY(softplus)
+  GRADUS_UNARY(erf)
+  GRADUS_UNARY(erfc)
+  GRADUS_UNARY(abs)
+  GRADUS_UNARY(sign)
+  GRADUS_UNARY(floor)
+  GRADUS_UNARY(ceil)
+  GRADUS_UNARY(round)
+#undef GRADUS_BINARY
+#undef GRADUS_UNARY
+  friend constexpr Reads select(Reads m, Reads a, Reads b) {
+    return m.inputs | a.inputs | b.inputs;
+  }
+  friend constexpr Reads pow(Reads a, Reads b) { return a.inputs | b.inputs; }
+};
+
+// ---- the library's formulas ----------------------------------------------------------------------
+
+// A formula may also state its gradient df(g, x, y) where the output y saves work; the dual number is
+// then its test.
+namespace formula {
+
+#define GRADUS_FORMULA_OF(Name, text, arguments, expression) \
+  struct Name {                                              \
+    static constexpr const char* name = text;                \
+    GRADUS_INLINE auto operator() arguments const { return expression; }
+
+#define GRADUS_FORMULA_1(Name, text, expression)              \
+  GRADUS_FORMULA_OF(Name, text, (const auto& x), expression)  \
+  };
+#define GRADUS_FORMULA_1_DF(Name, text, expression, gradient)                    \
+  GRADUS_FORMULA_OF(Name, text, (const auto& x), expression)                     \
+  template <class V>                                                             \
+  GRADUS_INLINE V df(const V& g, [[maybe_unused]] const V& x, const V& y) const { \
+    return gradient;                                                             \
+  }                                                                              \
+  };
+#define GRADUS_FORMULA_2(Name, text, expression)                             \
+  GRADUS_FORMULA_OF(Name, text, (const auto& a, const auto& b), expression)  \
+  };
+// With a constant c: x is the tensor.
+#define GRADUS_FORMULA_C(Name, text, expression)              \
+  GRADUS_FORMULA_OF(Name, text, (const auto& x), expression)  \
+  double c;                                                   \
+  };
+
+// Names of public functions with one operand; autograd/ makes them from this list.
+#define GRADUS_UNARY_FORMULAS(X)                                                            \
+  X(neg, Neg) X(abs, Abs) X(sign, Sign) X(exp, Exp) X(expm1, Expm1) X(log, Log)             \
+  X(log1p, Log1p) X(sqrt, Sqrt) X(rsqrt, Rsqrt) X(square, Square) X(reciprocal, Reciprocal) \
+  X(sin, Sin) X(cos, Cos) X(tan, Tan) X(tanh, Tanh) X(sigmoid, Sigmoid)                     \
+  X(softplus, Softplus) X(erf, Erf) X(erfc, Erfc) X(relu, Relu) X(silu, Silu)               \
+  X(floor, Floor) X(ceil, Ceil) X(round, Round)
+
+GRADUS_FORMULA_1(Neg, "neg", -x)
+GRADUS_FORMULA_1(Abs, "abs", abs(x))
+GRADUS_FORMULA_1(Sign, "sign", sign(x))
+GRADUS_FORMULA_1_DF(Exp, "exp", exp(x), g* y)
+GRADUS_FORMULA_1_DF(Expm1, "expm1", expm1(x), g*(y + 1.0))
+GRADUS_FORMULA_1(Log, "log", log(x))
+GRADUS_FORMULA_1(Log1p, "log1p", log1p(x))
+GRADUS_FORMULA_1_DF(Sqrt, "sqrt", sqrt(x), 0.5 * g / y)
+GRADUS_FORMULA_1_DF(Rsqrt, "rsqrt", rsqrt(x), -0.5 * g * y*(y* y))
+GRADUS_FORMULA_1(Square, "square", x* x)
+GRADUS_FORMULA_1_DF(Reciprocal, "reciprocal", 1.0 / x, -(g * (y * y)))
+GRADUS_FORMULA_1(Sin, "sin", sin(x))
+GRADUS_FORMULA_1(Cos, "cos", cos(x))
+GRADUS_FORMULA_1_DF(Tan, "tan", tan(x), g*(y* y + 1.0))
+GRADUS_FORMULA_1_DF(Tanh, "tanh", tanh(x), g*((1.0 - y) * (1.0 + y)))
+GRADUS_FORMULA_1_DF(Sigmoid, "sigmoid", sigmoid(x), g*(y*(1.0 - y)))
+GRADUS_FORMULA_1(Softplus, "softplus", softplus(x))
+GRADUS_FORMULA_1(Erf, "erf", erf(x))
+GRADUS_FORMULA_1(Erfc, "erfc", erfc(x))
+GRADUS_FORMULA_1_DF(Relu, "relu", select(x <= 0.0, 0.0, x), select(y <= 0.0, 0.0, g))
+GRADUS_FORMULA_1(Floor, "floor", floor(x))
+GRADUS_FORMULA_1(Ceil, "ceil", ceil(x))
+GRADUS_FORMULA_1(Round, "round", round(x))
+
+GRADUS_FORMULA_2(Add, "add", a + b)
+GRADUS_FORMULA_2(Sub, "sub", a - b)
+GRADUS_FORMULA_2(Mul, "mul", a* b)
+GRADUS_FORMULA_2(Div, "div", a / b)
+GRADUS_FORMULA_2(Pow, "pow", pow(a, b))
+// The first operand at a tie; NaN wins.
+GRADUS_FORMULA_2(Maximum, "maximum", select(a < b, b, select(b <= a, a, a + b)))
+GRADUS_FORMULA_2(Minimum, "minimum", select(b < a, b, select(a <= b, a, a + b)))
+GRADUS_FORMULA_2(Less, "less", a < b)
+GRADUS_FORMULA_2(LessEqual, "less_equal", a <= b)
+GRADUS_FORMULA_2(Greater, "greater", a > b)
+GRADUS_FORMULA_2(GreaterEqual, "greater_equal", a >= b)
+GRADUS_FORMULA_2(Equal, "equal", a == b)
+GRADUS_FORMULA_2(NotEqual, "not_equal", a != b)
+
+GRADUS_FORMULA_C(AddConstant, "add", x + c)
+GRADUS_FORMULA_C(SubtractFrom, "sub", c - x)
+GRADUS_FORMULA_C(MulConstant, "mul", x* c)
+GRADUS_FORMULA_C(DivConstant, "div", x / c)
+GRADUS_FORMULA_C(DivideInto, "div", c / x)
+GRADUS_FORMULA_C(PowConstant, "pow", pow(x, c))
+GRADUS_FORMULA_C(MaximumConstant, "maximum", select(x < c, c, x))
+GRADUS_FORMULA_C(MinimumConstant, "minimum", select(x > c, c, x))
+GRADUS_FORMULA_C(LeakyRelu, "leaky_relu", select(x > 0.0, x, c* x))
+GRADUS_FORMULA_C(Elu, "elu", select(x > 0.0, x, c* expm1(select(x > 0.0, 0.0, x))))
+
+struct Clamp {
+  static constexpr const char* name = "clamp";
+  double low, high;
+  GRADUS_INLINE auto operator()(const auto& x) const {
+    return select(x < low, low, select(x > high, high, x));
+  }
+};
+
+struct Where {
+  static constexpr const char* name = "where";
+  static constexpr unsigned boolean_inputs = 1;
+  GRADUS_INLINE auto operator()(const auto& condition, const auto& a, const auto& b) const {
+    return select(condition != 0.0, a, b);
+  }
+};
+struct WhereConstant {  // otherwise: the constant stands where the condition holds
+  static constexpr const char* name = "where";
+  static constexpr unsigned boolean_inputs = 1;
+  double c;
+  bool otherwise;
+  GRADUS_INLINE auto operator()(const auto& condition, const auto& x) const {
+    return otherwise ? select(condition != 0.0, c, x) : select(condition != 0.0, x, c);
+  }
+};
+
+// x sigmoid(c x). Beyond +-limit the factor is 0 or 1 to the last bit in f64 too; the guard keeps
+// inf * 0 out of the value and of every derivative.
+template <class V>
+GRADUS_INLINE V gated(const V& x, double c) {
+  const double limit = 800.0 / c;
+  const V w = select(x < -limit, -limit, select(x > limit, limit, x));
+  return select(x > limit, x, w * sigmoid(c * w));
+}
+GRADUS_FORMULA_1(Silu, "silu", gated(x, 1.0))
+GRADUS_FORMULA_1(GeluSigmoid, "gelu", gated(x, 1.702))
+
+// x Phi(x), Phi(x) = erfc(-x / sqrt 2) / 2: no cancellation in the lower tail.
+struct GeluExact {
+  static constexpr const char* name = "gelu";
+  GRADUS_INLINE auto operator()(const auto& x) const {
+    const auto w = select(x < -40.0, -40.0, select(x > 40.0, 40.0, x));
+    return select(x > 40.0, x, 0.5 * w * erfc(-0.7071067811865476 * w));
+  }
+};
+// x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) = x sigmoid(2 sqrt(2/pi) (...)).
+struct GeluTanh {
+  static constexpr const char* name = "gelu";
+  GRADUS_INLINE auto operator()(const auto& x) const {
+    const auto w = select(x < -40.0, -40.0, select(x > 40.0, 40.0, x));
+    return select(x > 40.0, x,
+                  w * sigmoid(1.5957691216057308 * (w + 0.044715 * (w * w * w))));
+  }
+};
+
+}  // namespace formula
+}  // namespace gradus

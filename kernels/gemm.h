@@ -1,0 +1,26 @@
+// Matrix products.
+#pragma once
+
+#include "gradus/kernels/kernel.h"
+
+namespace gradus {
+
+// C = alpha * op(A) * op(B) + beta * C, one product for each position of the batch loops.
+// op(A) is (m, k), op(B) is (k, n), C is (m, n), all row-major: rows lie `ld` elements apart, and a
+// transposed operand is stored as (k, m) or (n, k). Batch strides count elements; those of A and B
+// may be 0 (one matrix for all). A matrix of more than one row has ld < 2^31.
+struct GemmShape {
+  std::int64_t m = 0, n = 0, k = 0;
+  std::int64_t lda = 0, ldb = 0, ldc = 0;
+  bool transpose_a = false, transpose_b = false;
+  Extents batch;
+  std::int64_t stride_a[max_rank] = {}, stride_b[max_rank] = {}, stride_c[max_rank] = {};
+};
+
+// beta = 0 overwrites C, whatever it held; k = 0 leaves beta * C. C must not overlap A or B.
+// On the CPU: OpenBLAS on tiles that follow from the sizes alone. The first product sets OpenBLAS
+// to one thread for the whole process, its other users included.
+GRADUS_KERNEL(template <class T>
+              void gemm(const GemmShape&, double alpha, const T* a, const T* b, double beta, T* c))
+
+}  // namespace gradus

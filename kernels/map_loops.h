@@ -1,0 +1,133 @@
+// The innermost loops of a map, instantiated for each formula: its value on Lane, its gradient on
+// Dual<Lane>.
+#pragma once
+
+#include <array>
+#include <tuple>
+#include <utility>
+
+#include "gradus/kernels/cpu/simd.h"
+#include "gradus/kernels/elementwise.h"
+#include "gradus/kernels/formula.h"
+
+namespace gradus::detail {
+
+// f(x_0, ..., Dual{x_k, g}, ...).d: the gradient with respect to input k alone.
+template <int k, class F, class V, std::size_t... I>
+GRADUS_INLINE auto along(const F& f, const V& g, const std::array<V, sizeof...(I)>& x,
+                          std::index_sequence<I...>) {
+  auto pick = [&](auto i) -> decltype(auto) {
+    if constexpr (i == k)
+      return Dual<V>{x[i], g};
+    else
+      return (x[i]);
+  };
+  auto y = f(pick(std::integral_constant<int, static_cast<int>(I)>{})...);
+  if constexpr (std::is_same_v<decltype(y), Dual<V>>)
+    return y.d;
+  else
+    return V(g * 0.0);  // the input only decides comparisons
+}
+
+template <class F, class V>
+concept StatesGradient = requires(const F& f, const V& v) { f.df(v, v, v); };
+
+// The gradient by the formula's own df where it has one, by dual numbers elsewhere.
+template <int k, class F, class V, std::size_t K>
+GRADUS_INLINE auto gradient_of(const F& f, const V& g, const std::array<V, K>& x, const V& y) {
+  if constexpr (K == 1 && StatesGradient<F, V>)
+    return f.df(g, x[0], y);
+  else
+    return along<k>(f, g, x, std::make_index_sequence<K>{});
+}
+
+// Bit j: the gradient with respect to input k reads input j; bit K: it reads the output.
+template <int k, int K, class F>
+constexpr unsigned gradient_reads(const F& f) {
+  std::array<Reads, K> x = [&]<std::size_t... I>(std::index_sequence<I...>) {
+    return std::array<Reads, K>{Reads(1u << I)...};
+  }(std::make_index_sequence<K>{});
+  return gradient_of<k>(f, Reads(0u), x, Reads(1u << K)).inputs;
+}
+
+// One register of the `left` elements that remain: the tail is the same code, partly loaded.
+template <class L, class T>
+GRADUS_INLINE L load(const T* p, std::int64_t left) {
+  return left >= L::size ? L::load(p) : L::load(p, left);
+}
+template <class L, class T>
+GRADUS_INLINE void store(const L& r, T* p, std::int64_t left, bool stream) {
+  if (left < L::size)
+    r.store(p, left);
+  else if (stream)
+    r.stream(p);
+  else
+    r.store(p);
+}
+
+template <class F, class T, int K>
+void map_loop(const void* formula, const void* const* inputs, void* output, std::int64_t n,
+              bool stream) {
+  const F f = *static_cast<const F*>(formula);
+  std::array<const T*, K> x;
+  for (int k = 0; k < K; ++k) x[k] = static_cast<const T*>(inputs[k]);
+  T* y = static_cast<T*>(output);
+  cpu::with_isa([&](auto set) GRADUS_LAMBDA {
+    using L = typename decltype(set)::template Lane<T>;
+    auto value = [&](const std::array<L, K>& v) GRADUS_LAMBDA {
+      auto r = std::apply(f, v);
+      if constexpr (std::is_same_v<decltype(r), typename L::Bits>)
+        return select(r, L(1.0), L(0.0));
+      else
+        return L(r);
+    };
+    for (std::int64_t i = 0; i < n; i += L::size) {
+      const std::int64_t left = n - i;
+      std::array<L, K> v;
+      for (int k = 0; k < K; ++k) v[k] = detail::load<L>(x[k] + i, left);
+      detail::store(value(v), y + i, left, stream);
+    }
+  });
+}
+
+// The gradients of inputs first .. last-1 in one pass.
+template <class F, class T, int K, int first, int last>
+void gradient_loop(const void* formula, const void* const* inputs, void* const* outputs,
+                   std::int64_t n, bool stream) {
+  const F f = *static_cast<const F*>(formula);
+  std::array<const T*, K + 2> x;
+  for (int k = 0; k < K + 2; ++k) x[k] = static_cast<const T*>(inputs[k]);
+  std::array<T*, K> d;
+  for (int k = 0; k < K; ++k) d[k] = static_cast<T*>(outputs[k]);
+  cpu::with_isa([&](auto set) GRADUS_LAMBDA {
+    using L = typename decltype(set)::template Lane<T>;
+    for (std::int64_t i = 0; i < n; i += L::size) {
+      const std::int64_t left = n - i;
+      const L g = detail::load<L>(x[0] + i, left), y = detail::load<L>(x[K + 1] + i, left);
+      std::array<L, K> v;
+      for (int k = 0; k < K; ++k) v[k] = detail::load<L>(x[k + 1] + i, left);
+      [&]<std::size_t... I>(std::index_sequence<I...>) GRADUS_LAMBDA {
+        (detail::store(L(gradient_of<first + static_cast<int>(I)>(f, g, v, y)), d[first + I] + i,
+                       left, stream),
+         ...);
+      }(std::make_index_sequence<last - first>{});
+    }
+  });
+}
+
+// All wanted: one pass. Otherwise one pass for each.
+template <class F, class T, int K>
+void gradient_loops(const void* formula, const void* const* x, void* const* d, std::int64_t n,
+                    bool stream) {
+  bool all = true;
+  for (int k = 0; k < K; ++k) all = all && d[k];
+  if (all) return gradient_loop<F, T, K, 0, K>(formula, x, d, n, stream);
+  [&]<std::size_t... I>(std::index_sequence<I...>) {
+    (void)((d[I] ? gradient_loop<F, T, K, static_cast<int>(I), static_cast<int>(I) + 1>(
+                       formula, x, d, n, stream)
+                 : void()),
+           ...);
+  }(std::make_index_sequence<K>{});
+}
+
+}  // namespace gradus::detail

@@ -1,0 +1,361 @@
+#include "gradus/kernels/reduce.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cmath>
+#include <cstdlib>
+
+#include "gradus/kernels/cpu/fold.h"
+#include "gradus/kernels/cpu/pool.h"
+#include "gradus/kernels/cpu/walk.h"
+
+namespace gradus {
+namespace {
+
+using Index = std::int64_t;
+
+void append(Extents& e, Index* strides, Index size, Index stride) {
+  if (size == 1) return;
+  const int last = e.rank - 1;
+  if (last >= 0 && strides[last] == size * stride) {
+    e.size[last] *= size;
+    strides[last] = stride;
+  } else {
+    e.size[e.rank] = size;
+    strides[e.rank++] = stride;
+  }
+}
+
+}  // namespace
+
+ReduceShape reduce_shape(const Extents& extents, const Index* stride, unsigned axes) {
+  ReduceShape s;
+  for (int i = 0; i < extents.rank; ++i) {
+    if (axes >> i & 1)
+      append(s.reduced, s.reduced_stride, extents.size[i], stride[i]);
+    else
+      append(s.kept, s.kept_stride, extents.size[i], stride[i]);
+  }
+  return s;
+}
+
+namespace cpu {
+namespace {
+
+constexpr Index tile_elements = 1 << 16;
+constexpr Index max_partials = 8192;
+constexpr Index column_block = 256;
+constexpr Index column_leaf = 64;
+
+struct Value {
+  template <class L>
+  GRADUS_INLINE L operator()(const L& x, const L&) const {
+    return x;
+  }
+};
+struct SquaredDeviation {
+  template <class L>
+  GRADUS_INLINE L operator()(const L& x, const L& mean) const {
+    return (x - mean) * (x - mean);
+  }
+};
+struct ShiftedExp {
+  template <class L>
+  GRADUS_INLINE L operator()(const L& x, const L& shift) const {
+    return exp(x - shift);
+  }
+};
+
+// Sums care little for the order of their terms, memory does: largest strides outermost, then
+// merged.
+ReduceShape in_memory_order(const ReduceShape& s) {
+  int order[max_rank];
+  for (int i = 0; i < s.reduced.rank; ++i) {
+    int at = i;
+    for (; at > 0 && std::abs(s.reduced_stride[order[at - 1]]) < std::abs(s.reduced_stride[i]);
+         --at)
+      order[at] = order[at - 1];
+    order[at] = i;
+  }
+  ReduceShape r = s;
+  r.reduced.rank = 0;
+  for (int i = 0; i < s.reduced.rank; ++i)
+    append(r.reduced, r.reduced_stride, s.reduced.size[order[i]], s.reduced_stride[order[i]]);
+  return r;
+}
+
+// One reduction's operands, the layout of its loops, and how its work is cut: into tiles of
+// `outputs` outputs, or, where those are few and long, into `chunks` of the reduced loops.
+template <class T>
+class Reduction {
+ public:
+  Reduction(const T* x, const ReduceShape& shape)
+      : x_(x),
+        s_(in_memory_order(shape)),
+        outputs_(s_.kept.count()),
+        terms_(s_.reduced.count()),
+        end_(x) {
+    if (terms_ == 0) s_.reduced.rank = 0;
+    tile_ = std::max<Index>(1, outputs_);
+    if (outputs_ == 0 || terms_ == 0) return;
+    const auto innermost = [](const Extents& e, const Index* stride) {
+      return e.rank > 0 ? stride[e.rank - 1] : 0;
+    };
+    columns_ =
+        innermost(s_.reduced, s_.reduced_stride) != 1 && innermost(s_.kept, s_.kept_stride) == 1;
+    for (int i = 0; i < s_.kept.rank; ++i)
+      end_ += std::max<Index>(0, s_.kept_stride[i] * (s_.kept.size[i] - 1));
+    for (int i = 0; i < s_.reduced.rank; ++i)
+      end_ += std::max<Index>(0, s_.reduced_stride[i] * (s_.reduced.size[i] - 1));
+    ++end_;
+    cut();
+  }
+
+  Index outputs() const { return outputs_; }
+  Index terms() const { return terms_; }
+
+  // Calls stage(begin, end) for ranges that cover all outputs, in parallel where the tiles are
+  // ranges of outputs. At most `limit` outputs are handed over at once.
+  template <class Stage>
+  void for_outputs(Index limit, Stage&& stage) const {
+    const auto run = [&](Index begin, Index end) {
+      for (; begin < end; begin += limit) stage(begin, std::min(end, begin + limit));
+    };
+    if (chunks_ > 1) return run(0, outputs_);
+    parallel((outputs_ + tile_ - 1) / tile_,
+             [&](Index t) { run(t * tile_, std::min(outputs_, (t + 1) * tile_)); });
+  }
+
+  // y[o] = fold of term(x, parameter[o]) for the outputs in [begin, end); parameter may be null.
+  template <class Term, class Op>
+  void reduce(Index begin, Index end, const T* parameter, T* y) const {
+    if (chunks_ == 1) return reduce_part<Term, Op>(begin, end, 0, terms_, parameter, y);
+    const Index n = end - begin;
+    T partial[max_partials];
+    const Index tiles = columns_ ? chunks_ : chunks_ * n;
+    parallel(tiles, [&](Index t) {
+      const Index chunk = columns_ ? t : t % chunks_, o = columns_ ? 0 : t / chunks_;
+      const Index from = chunk * chunk_, to = std::min(terms_, from + chunk_);
+      reduce_part<Term, Op>(begin + o, columns_ ? end : begin + o + 1, from, to,
+                            parameter ? parameter + o : nullptr, partial + chunk * n + o);
+    });
+    for (Index o = 0; o < n; ++o) {
+      T total = partial[o];
+      for (Index c = 1; c < chunks_; ++c) total = Op::of(total, partial[c * n + o]);
+      y[o] = total;
+    }
+  }
+
+ private:
+  void cut() {
+    const Index cuts = (outputs_ * terms_ + tile_elements - 1) / tile_elements;
+    if (cuts <= 1) return;
+    const Index unit = columns_ ? column_block : 1, leaf = columns_ ? column_leaf : leaf_size;
+    if (outputs_ >= 64 * unit || terms_ < 16 * leaf) {
+      tile_ = std::max<Index>(unit, tile_elements / terms_ / unit * unit);
+      return;
+    }
+    const Index pieces = columns_ ? cuts : (cuts + outputs_ - 1) / outputs_;
+    const Index wanted =
+        std::clamp<Index>(pieces, 1, std::min<Index>(256, max_partials / outputs_));
+    chunk_ = ((terms_ + wanted - 1) / wanted + leaf - 1) / leaf * leaf;
+    chunks_ = (terms_ + chunk_ - 1) / chunk_;
+    if (chunks_ == 1) tile_ = std::max<Index>(unit, outputs_ / cuts / unit * unit);
+  }
+
+  template <class Term, class Op>
+  void reduce_part(Index begin, Index end, Index from, Index to, const T* parameter, T* y) const {
+    with_isa([&](auto set) {
+      using L = typename decltype(set)::template Lane<T>;
+      const Index width = s_.kept.rank > 0 ? s_.kept.size[s_.kept.rank - 1] : 1;
+      Walk kept(s_.kept.size, s_.kept_stride, s_.kept.rank - (columns_ ? 1 : 0),
+                columns_ ? begin / width : begin);
+      if (!columns_) {
+        for (Index o = begin; o < end; ++o, kept.next(), ++y)
+          *y = reduce_row<L, Term, Op>(x_ + kept.offset(), from, to,
+                                       L(parameter ? *parameter++ : T(0)));
+        return;
+      }
+      for (Index o = begin, column = begin % width; o < end;) {
+        const Index n = std::min({width - column, end - o, column_block});
+        reduce_columns<L, Term, Op>(x_ + kept.offset() + column, n, from, to, parameter, y);
+        o += n, column += n, y += n;
+        if (parameter) parameter += n;
+        if (column == width) column = 0, kept.next();
+      }
+    });
+  }
+
+  // Terms [from, to) of the output whose elements start at x.
+  template <class L, class Term, class Op>
+  GRADUS_INLINE T reduce_row(const T* x, Index from, Index to, L parameter) const {
+    const int last = s_.reduced.rank - 1;
+    const Index inner = last < 0 ? 1 : s_.reduced.size[last];
+    const Index step = last < 0 ? 1 : s_.reduced_stride[last];
+    const bool in_place = step == 1 && (last <= 0 || inner >= 64);
+    Walk walk(s_.reduced.size, s_.reduced_stride, last, from / inner);
+    Index at = from % inner;
+    T buffer[leaf_size];
+    Cascade<Op, L> cascade;
+    while (from < to) {
+      const T* leaf = x + walk.offset() + at;
+      const Index n = std::min(in_place ? std::min(to - from, inner - at) : to - from, leaf_size);
+      if (in_place) {
+        at += n;
+        if (at == inner) at = 0, walk.next();
+      } else {
+        for (Index i = 0; i < n; ++i) {
+          buffer[i] = x[walk.offset() + at * step];
+          if (++at == inner) at = 0, walk.next();
+        }
+        leaf = buffer;
+      }
+      const T* end = in_place ? end_ : buffer + leaf_size;
+      cascade.add(fold_leaf<Op, L>(n, [&](Index i, Index m) GRADUS_LAMBDA {
+        return Term()(load_first<L>(leaf + i, m, end), parameter);
+      }));
+      from += n;
+    }
+    return fold<Op>(cascade.total());
+  }
+
+  // Terms [from, to) of n neighbouring outputs: rows of x are folded into a row of partial results
+  // in L1, and leaves of column_leaf rows combined pairwise, as in Cascade. Registers beyond the
+  // n-th column hold what is there; at the end of the memory rows move to a spare place.
+  template <class L, class Term, class Op>
+  GRADUS_INLINE void reduce_columns(const T* x, Index n, Index from, Index to, const T* parameter,
+                                    T* y) const {
+    constexpr Index S = L::size, group = 4;
+    const Index padded = (n + S - 1) / S * S;
+    alignas(64) T level[32][column_block];
+    alignas(64) T p[column_block] = {};
+    alignas(64) T spare[group][column_block];
+    if (parameter) std::copy_n(parameter, n, p);
+
+    const Term term;
+    const T* q[group];
+    Walk walk(s_.reduced.size, s_.reduced_stride, s_.reduced.rank, from);
+    const auto next_row = [&](Index i) GRADUS_LAMBDA {
+      q[i] = x + walk.offset();
+      if (end_ - q[i] < padded) q[i] = std::copy_n(q[i], n, spare[i]) - n;
+      walk.next();
+    };
+    std::uint64_t leaves = 0;
+    for (; from < to; ++leaves) {
+      int depth = 0;
+      for (std::uint64_t k = leaves; k & 1; k >>= 1) ++depth;
+      T* row = level[depth];
+      for (Index c = 0; c < padded; c += S) L(Op::identity).store(row + c);
+      Index rows = std::min(column_leaf, to - from);
+      from += rows;
+      for (; rows >= group; rows -= group) {
+        for (Index i = 0; i < group; ++i) next_row(i);
+        for (Index c = 0; c < padded; c += S) {
+          const L a = Op::of(term(L::load(q[0] + c), L::load(p + c)),
+                             term(L::load(q[1] + c), L::load(p + c)));
+          const L b = Op::of(term(L::load(q[2] + c), L::load(p + c)),
+                             term(L::load(q[3] + c), L::load(p + c)));
+          Op::of(L::load(row + c), Op::of(a, b)).store(row + c);
+        }
+      }
+      for (; rows > 0; --rows) {
+        next_row(0);
+        for (Index c = 0; c < padded; c += S)
+          Op::of(L::load(row + c), term(L::load(q[0] + c), L::load(p + c))).store(row + c);
+      }
+      for (int i = 0; i < depth; ++i)
+        for (Index c = 0; c < padded; c += S)
+          Op::of(L::load(level[i] + c), L::load(row + c)).store(row + c);
+    }
+    T* total = spare[0];
+    for (Index c = 0; c < padded; c += S) L(Op::identity).store(total + c);
+    for (int i = 0; leaves > 0; leaves >>= 1, ++i)
+      if (leaves & 1)
+        for (Index c = 0; c < padded; c += S)
+          Op::of(L::load(level[i] + c), L::load(total + c)).store(total + c);
+    std::copy_n(total, n, y);
+  }
+
+  const T* x_;
+  ReduceShape s_;
+  Index outputs_, terms_;
+  const T* end_;  // of the memory that may be read
+  bool columns_ = false;
+  Index tile_ = 1, chunks_ = 1, chunk_ = 0;
+};
+
+template <class Op, class T>
+void reduce(const T* x, const ReduceShape& shape, T* y) {
+  const Reduction<T> r(x, shape);
+  r.for_outputs(r.outputs(), [&](Index begin, Index end) {
+    r.template reduce<Value, Op>(begin, end, nullptr, y + begin);
+  });
+}
+
+}  // namespace
+
+template <class T>
+void sum(const T* x, const ReduceShape& shape, T* y) {
+  reduce<Sum>(x, shape, y);
+}
+
+template <class T>
+void prod(const T* x, const ReduceShape& shape, T* y) {
+  reduce<Product>(x, shape, y);
+}
+
+template <class T>
+void max(const T* x, const ReduceShape& shape, T* y) {
+  assert(shape.reduced.count() > 0 || shape.kept.count() == 0);
+  reduce<Max>(x, shape, y);
+}
+
+template <class T>
+void min(const T* x, const ReduceShape& shape, T* y) {
+  assert(shape.reduced.count() > 0 || shape.kept.count() == 0);
+  reduce<Min>(x, shape, y);
+}
+
+template <class T>
+void variance(const T* x, const ReduceShape& shape, double correction, T* mean, T* y) {
+  const Reduction<T> r(x, shape);
+  const double n = static_cast<double>(r.terms());
+  // A mean of nothing is 0/0; with too few elements the variance is infinite or 0/0, never
+  // negative.
+  const double freedom = std::max(0.0, n - correction);
+  r.for_outputs(r.outputs(), [&](Index begin, Index end) {
+    r.template reduce<Value, Sum>(begin, end, nullptr, mean + begin);
+    for (Index o = begin; o < end; ++o) mean[o] = static_cast<T>(mean[o] / n);
+    r.template reduce<SquaredDeviation, Sum>(begin, end, mean + begin, y + begin);
+    for (Index o = begin; o < end; ++o) y[o] = static_cast<T>(y[o] / freedom);
+  });
+}
+
+template <class T>
+void logsumexp(const T* x, const ReduceShape& shape, T* y) {
+  constexpr Index limit = 1024;
+  const Reduction<T> r(x, shape);
+  r.for_outputs(limit, [&](Index begin, Index end) {
+    T shift[limit];
+    r.template reduce<Value, Max>(begin, end, nullptr, shift);
+    // An infinite maximum is the result by itself: unshifted, exp and log carry it through.
+    for (Index o = begin; o < end; ++o)
+      if (!std::isfinite(shift[o - begin])) shift[o - begin] = 0;
+    r.template reduce<ShiftedExp, Sum>(begin, end, shift, y + begin);
+    for (Index o = begin; o < end; ++o) y[o] = std::log(y[o]) + shift[o - begin];
+  });
+}
+
+#define GRADUS_INSTANTIATE(T)                                           \
+  template void sum(const T*, const ReduceShape&, T*);                  \
+  template void prod(const T*, const ReduceShape&, T*);                 \
+  template void max(const T*, const ReduceShape&, T*);                  \
+  template void min(const T*, const ReduceShape&, T*);                  \
+  template void variance(const T*, const ReduceShape&, double, T*, T*); \
+  template void logsumexp(const T*, const ReduceShape&, T*);
+GRADUS_INSTANTIATE(float)
+GRADUS_INSTANTIATE(double)
+#undef GRADUS_INSTANTIATE
+
+}  // namespace cpu
+}  // namespace gradus

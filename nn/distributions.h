@@ -1,0 +1,121 @@
+// Distributions of independent elements. Parameters are tensors or plain numbers; they broadcast
+// against each other and against values, and gradients reach those that are tensors. A parameter out
+// of its domain (standard deviation <= 0, NaN, ...) or a value outside of the support throws, naming
+// the distribution.
+//
+//   rsample    a draw that gradients pass through; sample, for discrete ones, one that they do not.
+//              The shape of a draw is `shape` followed by that of the parameters.
+//   log_prob   of each element; discrete ones give the logarithm of a probability
+//   cdf, icdf  P(value <= x) and its inverse
+//   entropy    in nats
+#pragma once
+
+#include <string>
+
+#include "gradus/autograd/ops.h"
+#include "gradus/tensor/random.h"
+
+namespace gradus::distributions {
+
+// A tensor, a number, or nothing yet.
+class GRADUS_API Parameter {
+ public:
+  Parameter() = default;
+  Parameter(double number) : number_(number), given_(true) {}
+  Parameter(const Tensor& tensor) : tensor_(tensor), given_(tensor.defined()) {}
+  Parameter(Tensor&& tensor) : tensor_(std::move(tensor)), given_(tensor_.defined()) {}
+  bool given() const noexcept { return given_; }
+  bool is_tensor() const noexcept { return tensor_.defined(); }
+  // The tensor; or the number as one of rank 0, in the dtype and on the device of `like`, f32 without.
+  Tensor tensor(const Tensor& like = {}) const;
+
+ private:
+  Tensor tensor_;
+  double number_ = 0;
+  bool given_ = false;
+};
+
+// Where a distribution has mass.
+struct Support {
+  enum class Kind { real, positive, zero_or_one, classes };
+  Kind kind = Kind::real;
+  std::int64_t classes = 0;  // 0, 1, ..., classes - 1
+  friend bool operator==(const Support&, const Support&) = default;
+};
+GRADUS_API std::ostream& operator<<(std::ostream&, const Support&);  // "z > 0"
+
+struct GRADUS_API Normal {
+  Parameter mean, standard_deviation;
+
+  Support support() const { return {Support::Kind::real}; }
+  Tensor rsample(Generator& generator, const Shape& shape = {}) const;
+  Tensor log_prob(At x) const;
+  Tensor cdf(At x) const;
+  Tensor icdf(At probability) const;  // -inf at 0, inf at 1
+  Tensor entropy() const;
+};
+
+// z = exp(x) for x from Normal{mu, sigma}.
+struct GRADUS_API LogNormal {
+  Parameter mu, sigma;
+
+  Support support() const { return {Support::Kind::positive}; }
+  Tensor rsample(Generator& generator, const Shape& shape = {}) const;
+  Tensor log_prob(At z) const;  // from log z, so as exact for z near 0 as elsewhere
+  Tensor cdf(At z) const;       // 0 for z <= 0
+  Tensor icdf(At probability) const;
+  Tensor entropy() const;
+};
+
+// 1 with probability sigmoid(logits), or `probabilities`: one of the two is given.
+struct GRADUS_API Bernoulli {
+  Parameter logits = {}, probabilities = {};
+
+  Support support() const { return {Support::Kind::zero_or_one}; }
+  Tensor sample(Generator& generator, const Shape& shape = {}) const;  // in the parameter's dtype
+  // x log p + (1 - x) log(1 - p), for any x in [0, 1]: a grey value is a mixture of black and white.
+  Tensor log_prob(At x) const;
+  Tensor cdf(At x) const;
+  Tensor icdf(At probability) const;  // the smallest value whose cdf is at least that
+  Tensor entropy() const;
+};
+
+// Class i with probability softmax(logits)[i], along the last axis. Values are i64.
+struct GRADUS_API Categorical {
+  Parameter logits;  // (..., classes)
+
+  Support support() const;
+  Tensor sample(Generator& generator, const Shape& shape = {}) const;
+  Tensor log_prob(At x) const;
+  Tensor cdf(At x) const;
+  Tensor icdf(At probability) const;
+  Tensor entropy() const;
+};
+
+// ---- Kullback-Leibler divergence -----------------------------------------------------------------
+
+// KL(p || q) = E_p[log p - log q]. Infinite where p has mass that q lacks; `reason` then says so.
+struct Divergence {
+  Tensor value;        // one number an element (of Categorical, a row)
+  std::string reason;  // empty where all are finite
+};
+GRADUS_API Divergence kl(const Normal& p, const Normal& q);
+GRADUS_API Divergence kl(const LogNormal& p, const LogNormal& q);
+GRADUS_API Divergence kl(const LogNormal& p, const Normal& q);
+GRADUS_API Divergence kl(const Normal& p, const LogNormal& q);  // always infinite
+GRADUS_API Divergence kl(const Bernoulli& p, const Bernoulli& q);
+GRADUS_API Divergence kl(const Categorical& p, const Categorical& q);
+
+namespace detail {
+GRADUS_API Tensor require_finite(Divergence divergence);
+}
+
+// kl(p, q).value as a term of a loss: one that is infinite has no gradient to follow, and throws with
+// the reason.
+template <class P, class Q>
+  requires requires(const P& p, const Q& q) { kl(p, q); }
+Tensor kl_divergence(const P& p, const Q& q) {
+  return detail::require_finite(kl(p, q));
+}
+
+}  // namespace gradus::distributions

@@ -1,0 +1,206 @@
+#include "gradus/tensor/allocator.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <bit>
+#include <cstdlib>
+#include <mutex>
+#include <new>
+#include <sstream>
+#include <vector>
+
+#include "gradus/tensor/error.h"
+
+// Under AddressSanitizer nothing is cached, so that a use after release is seen.
+#if defined(__SANITIZE_ADDRESS__)
+#define GRADUS_CACHE 0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define GRADUS_CACHE 0
+#endif
+#endif
+#ifndef GRADUS_CACHE
+#define GRADUS_CACHE 1
+#endif
+
+namespace gradus {
+namespace {
+
+constexpr std::int64_t alignment = 64;
+constexpr std::int64_t huge_page = 2 << 20;
+constexpr std::int64_t huge_from = 4 << 20;   // blocks from here on are asked for as huge pages
+constexpr std::int64_t small_below = 64 << 10;  // blocks a thread keeps for itself
+constexpr int kept_by_thread = 64;            // of each class
+constexpr int classes = 4 * 60;
+
+// Four classes for each power of two: at most a quarter of a block is unused.
+int class_of(std::int64_t bytes) {
+  const auto n = static_cast<std::uint64_t>(std::max(bytes, alignment));
+  const int top = std::bit_width(n - 1) - 1;  // 2^top < n <= 2^(top+1)
+  return 4 * top + static_cast<int>((n - 1) >> (top - 2) & 3);
+}
+std::int64_t size_of(int c) {
+  const std::int64_t quarter = std::int64_t{1} << (c / 4 - 2);
+  const std::int64_t size = quarter * (c % 4 + 5);
+  return (size + alignment - 1) / alignment * alignment;
+}
+
+void* system_allocate(std::int64_t bytes) {
+  const bool huge = bytes >= huge_from;
+  const std::int64_t unit = huge ? huge_page : alignment;
+  const std::int64_t rounded = (bytes + unit - 1) / unit * unit;
+  void* p = std::aligned_alloc(static_cast<std::size_t>(unit), static_cast<std::size_t>(rounded));
+  if (p && huge) madvise(p, static_cast<std::size_t>(rounded), MADV_HUGEPAGE);
+  return p;
+}
+
+struct FreeLists {
+  std::array<std::vector<void*>, classes> blocks;
+
+  void* take(int c) {
+    if (blocks[static_cast<std::size_t>(c)].empty()) return nullptr;
+    void* p = blocks[static_cast<std::size_t>(c)].back();
+    blocks[static_cast<std::size_t>(c)].pop_back();
+    return p;
+  }
+  bool put(int c, void* p) noexcept {
+    try {
+      blocks[static_cast<std::size_t>(c)].push_back(p);
+      return true;
+    } catch (const std::bad_alloc&) {
+      return false;
+    }
+  }
+};
+
+struct Shared {
+  std::atomic<std::int64_t> live{0}, peak{0}, cached{0}, count{0}, limit{0};
+  std::mutex mutex;
+  FreeLists free;
+
+  void* take(int c) {
+    std::lock_guard lock(mutex);
+    return free.take(c);
+  }
+  void put(int c, void* p) noexcept {
+    bool kept;
+    {
+      std::lock_guard lock(mutex);
+      kept = free.put(c, p);
+    }
+    if (!kept) drop(c, p);
+  }
+  void drop(int c, void* p) noexcept {
+    std::free(p);
+    cached.fetch_sub(size_of(c), std::memory_order_relaxed);
+  }
+};
+
+// Never destroyed: tensors of static storage may outlive every other static object.
+Shared& shared() noexcept {
+  static Shared* s = new Shared;
+  return *s;
+}
+
+// A thread's own blocks, handed over when it ends.
+struct ThreadCache {
+  FreeLists free;
+  ~ThreadCache() {
+    for (int c = 0; c < classes; ++c)
+      while (void* p = free.take(c)) shared().put(c, p);
+  }
+};
+thread_local bool thread_cache_gone = false;
+struct ThreadCacheHolder {
+  ThreadCache cache;
+  ~ThreadCacheHolder() { thread_cache_gone = true; }
+};
+ThreadCache* thread_cache() noexcept {
+  if (thread_cache_gone) return nullptr;
+  thread_local ThreadCacheHolder holder;
+  return &holder.cache;
+}
+
+[[noreturn]] void out_of_memory(std::int64_t bytes) {
+  std::ostringstream text;
+  text << "allocate: out of memory: asked for " << bytes << " bytes, " << shared().live.load()
+       << " live, " << shared().cached.load() << " cached";
+  if (const std::int64_t limit = shared().limit.load()) text << ", limit " << limit;
+  throw OutOfMemory(text.str());
+}
+
+}  // namespace
+
+namespace detail {
+
+void* allocate(std::int64_t bytes) {
+  Shared& s = shared();
+  const int c = class_of(bytes);
+  const std::int64_t size = size_of(c);
+  const std::int64_t live = s.live.fetch_add(size, std::memory_order_relaxed) + size;
+  const std::int64_t limit = s.limit.load(std::memory_order_relaxed);
+  void* p = nullptr;
+  if (limit == 0 || live <= limit) {
+    if (GRADUS_CACHE) {
+      ThreadCache* own = size < small_below ? thread_cache() : nullptr;
+      if (own) p = own->free.take(c);
+      if (!p) p = s.take(c);
+      if (p) s.cached.fetch_sub(size, std::memory_order_relaxed);
+    }
+    if (!p) p = system_allocate(size);
+    if (!p) {  // once more without what we hold back
+      release_cached_memory();
+      p = system_allocate(size);
+    }
+  }
+  if (!p) {
+    s.live.fetch_sub(size, std::memory_order_relaxed);
+    out_of_memory(bytes);
+  }
+  s.count.fetch_add(1, std::memory_order_relaxed);
+  std::int64_t peak = s.peak.load(std::memory_order_relaxed);
+  while (live > peak && !s.peak.compare_exchange_weak(peak, live, std::memory_order_relaxed)) {
+  }
+  return p;
+}
+
+void deallocate(void* block, std::int64_t bytes) noexcept {
+  if (!block) return;
+  Shared& s = shared();
+  const int c = class_of(bytes);
+  const std::int64_t size = size_of(c);
+  s.live.fetch_sub(size, std::memory_order_relaxed);
+  s.count.fetch_sub(1, std::memory_order_relaxed);
+  if (!GRADUS_CACHE) return std::free(block);
+  s.cached.fetch_add(size, std::memory_order_relaxed);
+  ThreadCache* own = size < small_below ? thread_cache() : nullptr;
+  if (own && own->free.blocks[static_cast<std::size_t>(c)].size() < kept_by_thread &&
+      own->free.put(c, block))
+    return;
+  s.put(c, block);
+}
+
+}  // namespace detail
+
+MemoryStatistics memory_statistics() noexcept {
+  const Shared& s = shared();
+  return {s.live.load(), s.peak.load(), s.cached.load(), s.count.load()};
+}
+
+void reset_peak_memory() noexcept { shared().peak = shared().live.load(); }
+
+void set_memory_limit(std::int64_t bytes) noexcept { shared().limit = bytes; }
+
+void release_cached_memory() noexcept {
+  Shared& s = shared();
+  if (ThreadCache* own = thread_cache())
+    for (int c = 0; c < classes; ++c)
+      while (void* p = own->free.take(c)) s.drop(c, p);
+  for (int c = 0; c < classes; ++c)
+    while (void* p = s.take(c)) s.drop(c, p);
+}
+
+}  // namespace gradus

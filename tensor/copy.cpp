@@ -1,0 +1,92 @@
+#include "gradus/tensor/copy.h"
+
+#include <algorithm>
+
+#include "gradus/kernels/copy.h"
+
+namespace gradus::detail {
+
+Extents extents_of(const Shape& shape) {
+  Extents e;
+  e.rank = shape.size();
+  std::copy(shape.begin(), shape.end(), e.size);
+  return e;
+}
+
+Shape broadcast_strides(const Tensor& t, const Shape& shape) {
+  Shape strides = shape;
+  const int missing = shape.size() - t.dim();
+  for (int i = 0; i < shape.size(); ++i)
+    strides[i] = i < missing || (t.shape()[i - missing] == 1 && shape[i] != 1)
+                     ? 0
+                     : t.strides()[i - missing];
+  return strides;
+}
+
+void copy_elements(const Tensor& from, const Tensor& to) {
+  auto run = [&](auto bits) {
+    using U = decltype(bits);
+    Strided<const U> x{reinterpret_cast<const U*>(first_byte(from)), {}};
+    Strided<U> y{reinterpret_cast<U*>(first_byte_mutable(to)), {}};
+    std::copy(from.strides().begin(), from.strides().end(), x.stride);
+    std::copy(to.strides().begin(), to.strides().end(), y.stride);
+    cpu::copy_strided<U>(extents_of(to.shape()), x, y);
+  };
+  switch (item_size(from.dtype())) {
+    case 1: return run(std::uint8_t{});
+    case 2: return run(std::uint16_t{});
+    case 4: return run(std::uint32_t{});
+    default: return run(std::uint64_t{});
+  }
+}
+
+Tensor contiguous_copy(const Tensor& t) {
+  Tensor y = empty(t.shape(), t.dtype(), t.device());
+  copy_elements(t, y);
+  return y;
+}
+
+Tensor contiguous_value(const Tensor& t) {
+  if (!t.is_contiguous()) return contiguous_copy(t);
+  return t.alias(t.shape(), t.strides(), t.impl().offset);
+}
+
+Tensor converted(const Tensor& t, DType dtype) {
+  if (t.dtype() == dtype) return contiguous_copy(t);
+  const Tensor x = contiguous_value(t);
+  Tensor y = empty(t.shape(), dtype, t.device());
+  with_any(t.dtype(), [&](auto from) {
+    with_any(dtype, [&](auto to) {
+      using From = decltype(from);
+      using To = decltype(to);
+      if constexpr (!std::is_same_v<From, To>)
+        cpu::convert<From, To>(reinterpret_cast<const From*>(first_byte(x)), x.numel(),
+                               reinterpret_cast<To*>(first_byte_mutable(y)));
+    });
+  });
+  return y;
+}
+
+void require_defined(const char* operation, const Tensor& t) {
+  require(t.defined(), operation, ": an operand is an undefined tensor");
+}
+
+void require_same_dtype(const char* operation, const Tensor& a, const Tensor& b) {
+  require(a.dtype() == b.dtype(), operation, ": dtypes differ: ", a.dtype(), " and ", b.dtype(),
+          " (nothing is promoted; convert with .to(dtype))");
+  require(a.device() == b.device(), operation, ": devices differ: ", a.device(), " and ",
+          b.device());
+}
+
+void require_dtype(const char* operation, const Tensor& t, DType dtype, const char* what) {
+  require_defined(operation, t);
+  require(t.dtype() == dtype, operation, ": ", what, " must be ", dtype, ", got ", t.dtype());
+}
+
+void require_floating(const char* operation, const Tensor& t) {
+  require_defined(operation, t);
+  require(t.dtype() == DType::f32 || t.dtype() == DType::f64, operation,
+          ": takes f32 or f64, got ", t.dtype());
+}
+
+}  // namespace gradus::detail

@@ -1,0 +1,193 @@
+#include "gradus/tensor/file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <system_error>
+#include <utility>
+
+namespace gradus {
+namespace {
+
+// System calls take at most 2 GiB at a time; larger transfers come back short and go round again.
+constexpr std::size_t max_transfer = std::size_t{1} << 30;
+
+class Descriptor {
+ public:
+  explicit Descriptor(int value) : value_(value) {}
+  ~Descriptor() {
+    if (value_ >= 0) ::close(value_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int get() const { return value_; }
+  int release() { return std::exchange(value_, -1); }
+  explicit operator bool() const { return value_ >= 0; }
+
+ private:
+  int value_;
+};
+
+template <class Call>
+auto retried(Call call) {
+  auto result = call();
+  while (result == -1 && errno == EINTR) result = call();
+  return result;
+}
+
+std::string context_of(std::string_view operation, const std::filesystem::path& path) {
+  return std::string(operation) + ": " + path.string();
+}
+
+[[noreturn]] void fail_errno(const std::string& context, const char* what, int error = errno) {
+  fail_file(context, ": ", what, ": ", std::generic_category().message(error));
+}
+
+// A file in the directory that unlinks itself unless it was renamed.
+class Temporary {
+ public:
+  Temporary(const Descriptor& directory, const std::string& context)
+      : directory_(directory.get()), descriptor_(open(directory.get(), name_)) {
+    if (!descriptor_) fail_errno(context, "cannot create a temporary beside it");
+  }
+  ~Temporary() {
+    if (!name_.empty()) ::unlinkat(directory_, name_.c_str(), 0);
+  }
+  int descriptor() const { return descriptor_.get(); }
+  bool rename(const std::string& target) {
+    if (::renameat(directory_, name_.c_str(), directory_, target.c_str()) != 0) return false;
+    name_.clear();
+    return true;
+  }
+
+ private:
+  // A name in use was left by a process that was killed; the next number is tried.
+  static int open(int directory, std::string& name) {
+    static std::atomic<unsigned> counter{0};
+    for (;;) {
+      name = ".gradus-" + std::to_string(::getpid()) + "-" + std::to_string(counter++) + ".tmp";
+      int result = retried([&] {
+        return ::openat(directory, name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+      });
+      if (result >= 0) return result;
+      if (errno == EEXIST) continue;
+      name.clear();
+      return -1;
+    }
+  }
+
+  int directory_;
+  std::string name_;
+  Descriptor descriptor_;
+};
+
+void write_all(int descriptor, std::span<const std::byte> bytes, const std::string& context) {
+  while (!bytes.empty()) {
+    const ssize_t n = retried(
+        [&] { return ::write(descriptor, bytes.data(), std::min(bytes.size(), max_transfer)); });
+    if (n <= 0) fail_errno(context, "cannot write", n == 0 ? EIO : errno);
+    bytes = bytes.subspan(static_cast<std::size_t>(n));
+  }
+}
+
+}  // namespace
+
+InputFile::InputFile(std::string_view operation, const std::filesystem::path& path)
+    : context_(context_of(operation, path)) {
+  // Without O_NONBLOCK opening a pipe would wait for a writer before it can be refused.
+  Descriptor file(retried([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK); }));
+  if (!file) fail_errno(context_, "cannot open");
+  struct stat status;
+  if (::fstat(file.get(), &status) != 0) fail_errno(context_, "cannot stat");
+  if (S_ISDIR(status.st_mode)) fail_errno(context_, "cannot read", EISDIR);
+  if (!S_ISREG(status.st_mode)) fail_file(context_, ": cannot read: not a regular file");
+  size_ = static_cast<std::uint64_t>(status.st_size);
+  descriptor_ = file.release();
+}
+
+InputFile::~InputFile() { ::close(descriptor_); }
+
+void InputFile::read(std::uint64_t offset, std::span<std::byte> into) const {
+  while (!into.empty()) {
+    const ssize_t n = retried([&] {
+      return ::pread(descriptor_, into.data(), std::min(into.size(), max_transfer),
+                     static_cast<off_t>(offset));
+    });
+    if (n < 0) fail_errno(context_, "cannot read");
+    if (n == 0) fail_file(context_, ": file ends early: no byte at ", offset, " of ", size_);
+    offset += static_cast<std::uint64_t>(n);
+    into = into.subspan(static_cast<std::size_t>(n));
+  }
+}
+
+void write_file_atomically(const std::filesystem::path& path,
+                           std::span<const std::span<const std::byte>> parts,
+                           std::string_view operation) {
+  const std::string context = context_of(operation, path);
+  const std::string target = path.filename().string();
+  if (target.empty()) fail_file(context, ": cannot write: the path names no file");
+  const std::filesystem::path parent = path.has_parent_path() ? path.parent_path() : ".";
+
+  // Opened first: if it cannot be flushed to the disk in the end, nothing is to change.
+  Descriptor directory(
+      retried([&] { return ::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); }));
+  if (!directory) fail_errno(context, "cannot open the directory");
+  struct stat status;
+  if (::fstatat(directory.get(), target.c_str(), &status, 0) == 0) {
+    if (S_ISDIR(status.st_mode)) fail_errno(context, "cannot write", EISDIR);
+    if (!S_ISREG(status.st_mode)) fail_file(context, ": cannot write: not a regular file");
+  }
+
+  Temporary temporary(directory, context);
+  for (const auto part : parts) write_all(temporary.descriptor(), part, context);
+  if (retried([&] { return ::fsync(temporary.descriptor()); }) != 0)
+    fail_errno(context, "cannot flush");
+  if (!temporary.rename(target)) fail_errno(context, "cannot rename the temporary");
+  // EINVAL: a file system that cannot flush directories. The file itself is safe.
+  if (retried([&] { return ::fsync(directory.get()); }) != 0 && errno != EINVAL)
+    fail_errno(context, "cannot flush the directory");
+}
+
+std::string printable(std::string_view text) {
+  constexpr std::size_t longest = 80;
+  constexpr char digits[] = "0123456789abcdef";
+  std::string result = "'";
+  for (const char c : text.substr(0, longest)) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte >= 0x20 && byte != 0x7f) {
+      result += c;
+    } else {
+      result += "\\x";
+      result += digits[byte >> 4];
+      result += digits[byte & 15];
+    }
+  }
+  return result + (text.size() > longest ? "...'" : "'");
+}
+
+std::int64_t bytes_or_overflow(std::span<const std::uint64_t> sizes, std::int64_t item) {
+  constexpr std::uint64_t limit = std::uint64_t{1} << 62;
+  std::uint64_t bytes = static_cast<std::uint64_t>(item);
+  bool empty = false;
+  for (const std::uint64_t size : sizes) {
+    empty |= size == 0;
+    if (size != 0 && __builtin_mul_overflow(bytes, size, &bytes)) return -1;
+    if (bytes > limit) return -1;
+  }
+  return empty ? 0 : static_cast<std::int64_t>(bytes);
+}
+
+void check_booleans(std::span<const std::byte> bytes, std::uint64_t offset,
+                    std::string_view context) {
+  const auto bad =
+      std::find_if(bytes.begin(), bytes.end(), [](std::byte b) { return b > std::byte{1}; });
+  if (bad != bytes.end())
+    fail_file(context, ": boolean is neither 0 nor 1: ", std::to_integer<int>(*bad), " at byte ",
+              offset + static_cast<std::uint64_t>(bad - bytes.begin()));
+}
+
+}  // namespace gradus

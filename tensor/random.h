@@ -1,0 +1,35 @@
+// Random numbers: Philox keyed by (seed, stream, element index). The same seed gives the same numbers
+// for any number of threads.
+#pragma once
+
+#include "gradus/tensor/tensor.h"
+
+namespace gradus {
+
+// A position in a stream of random numbers; each draw of n elements moves it on by n (normals and
+// uniforms alike). To save one is to save its three numbers. One generator belongs to one thread.
+class GRADUS_API Generator {
+ public:
+  explicit Generator(std::uint64_t seed = 0, std::uint64_t stream = 0)
+      : seed_(seed), stream_(stream) {}
+  std::uint64_t seed() const noexcept { return seed_; }
+  std::uint64_t stream() const noexcept { return stream_; }
+  std::uint64_t offset() const noexcept { return offset_; }
+  void set_offset(std::uint64_t offset) noexcept { offset_ = offset; }
+  // The offset before a draw of `count` elements, which it moves past.
+  std::uint64_t advance(std::uint64_t count);
+  // An independent generator with the same seed and another stream.
+  Generator fork(std::uint64_t stream) const { return Generator(seed_, stream); }
+
+ private:
+  std::uint64_t seed_, stream_, offset_ = 0;
+};
+
+GRADUS_API Tensor rand(const Shape&, Generator&, DType = DType::f32);   // uniform in [0, 1)
+GRADUS_API Tensor randn(const Shape&, Generator&, DType = DType::f32);  // standard normal
+GRADUS_API Tensor randint(std::int64_t low, std::int64_t high, const Shape&, Generator&);  // i64
+GRADUS_API Tensor bernoulli(double p, const Shape&, Generator&);     // boolean, true with p in [0, 1]
+GRADUS_API Tensor bernoulli(const Tensor& p, Generator&);            // boolean, one p an element
+GRADUS_API Tensor permutation(std::int64_t n, Generator&);           // i64, of 0 .. n-1
+
+}  // namespace gradus
