@@ -86,7 +86,8 @@ class Walk {
     return number;
   }
 
-  // Depth first, without recursion: numbers the edges, marks what leads to a target, counts consumers.
+  // Depth first, without recursion: numbers the edges, marks what leads to a target, counts
+  // consumers.
   void collect(const Ref<Node>& root, bool stop) {
     struct Frame {
       int visit, next;
@@ -101,7 +102,8 @@ class Walk {
       visit.leads = visit.target;
       visit.first_edge = static_cast<int>(edges_.size());
       const bool end = visit.node->cut || (stop && visit.target);
-      if (!end) edges_.resize(edges_.size() + static_cast<std::size_t>(visit.node->edge_count()), -1);
+      if (!end)
+        edges_.resize(edges_.size() + static_cast<std::size_t>(visit.node->edge_count()), -1);
       if (!end) stack.push_back({v, 0});
     };
     root_ = index_.find(root.get());
@@ -218,7 +220,8 @@ std::vector<Tensor> gradients(Tensor output, bool release, const std::vector<Ten
   detail::require_floating("grad", output);
   const Tensor seed = seed_of(output, options);
   Ref<Node> root = output.impl().node;
-  require(root && !root->cut, "grad: the output is not part of a graph (no input requires_grad, or it "
+  require(root && !root->cut,
+          "grad: the output is not part of a graph (no input requires_grad, or it "
           "was computed under NoGrad)");
   std::vector<Ref<Node>> targets;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
@@ -311,7 +314,8 @@ std::vector<AuditEntry> audit(const Tensor& loss, const std::vector<Tensor>& par
     if (!node) {
       result.push_back({i, false, "does not require a gradient"});
     } else if (seen < 0) {
-      result.push_back({i, false, "the loss does not use it, or uses it where no graph is recorded"});
+      result.push_back(
+          {i, false, "the loss does not use it, or uses it where no graph is recorded"});
     } else if (const Node* cut = cut_of[static_cast<std::size_t>(seen)]) {
       std::ostringstream text;
       text << "the path ends at " << cut->name << " (" << cut->here.file << ':' << cut->here.line

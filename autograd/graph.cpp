@@ -18,8 +18,8 @@ struct Mode {
 };
 thread_local Mode mode;
 
-// Nodes whose last reference is gone, waiting to be destroyed: a long chain is released by a loop, not
-// by recursion.
+// Nodes whose last reference is gone, waiting to be destroyed: a long chain is released by a loop,
+// not by recursion.
 struct Graveyard {
   std::vector<Node*> nodes;
   bool draining = false;

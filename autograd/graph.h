@@ -1,4 +1,5 @@
-// The graph: operations record a node each; grad() walks the nodes between an output and its inputs.
+// The graph: operations record a node each; grad() walks the nodes between an output and its
+// inputs.
 //
 //   Tensor matmul(At a, At b) {
 //     Tensor y = ...;
@@ -19,7 +20,8 @@
 
 namespace gradus {
 
-// ---- recording -----------------------------------------------------------------------------------
+// ---- recording
+// -----------------------------------------------------------------------------------
 
 // While one is alive, operations of this thread record nothing.
 class GRADUS_API NoGrad {
@@ -60,7 +62,8 @@ class GRADUS_API TraceCuts {
   bool before_;
 };
 
-// ---- nodes ---------------------------------------------------------------------------------------
+// ---- nodes
+// ---------------------------------------------------------------------------------------
 
 class GRADUS_API Node : public Counted {
  public:
@@ -72,10 +75,10 @@ class GRADUS_API Node : public Counted {
   // The node of an input, null where the input is not part of a graph.
   virtual Ref<Node>* edges() noexcept = 0;
 
-  const char* name = "";        // of the operation
-  Here here{"", 0};             // its caller
-  std::int64_t saved_bytes = 0; // kept for the rule
-  bool cut = false;             // passes no gradient: recorded for audit only
+  const char* name = "";         // of the operation
+  Here here{"", 0};              // its caller
+  std::int64_t saved_bytes = 0;  // kept for the rule
+  bool cut = false;              // passes no gradient: recorded for audit only
   bool is_leaf() const noexcept { return leaf_; }
 
  protected:
@@ -160,8 +163,9 @@ class RuleNode final : public Node {
   void backward(const Tensor& g, const bool* wanted, Tensor* out) override {
     std::optional<Tensor> y;
     if constexpr (keeps_output) y = kept_.attached(*this);
-    std::apply([&, i = 0](auto&... rule) mutable { ((run(rule, g, y, wanted[i], out[i]), ++i), ...); },
-               rules_);
+    std::apply(
+        [&, i = 0](auto&... rule) mutable { ((run(rule, g, y, wanted[i], out[i]), ++i), ...); },
+        rules_);
   }
   int edge_count() const noexcept override { return count; }
   Ref<Node>* edges() noexcept override { return edges_; }
@@ -260,17 +264,19 @@ inline Tensor record_nothing(const char* name, Here here, Tensor y,
   return y;
 }
 
-// ---- gradients -----------------------------------------------------------------------------------
+// ---- gradients
+// -----------------------------------------------------------------------------------
 
 struct GradOptions {
   Tensor grad_output = {};    // of the output's shape; may be left out for an output of one element
   bool create_graph = false;  // record the walk, so that the gradients can be differentiated
-  bool allow_unused = false;  // zeros for an input the output does not depend on, instead of an error
+  bool allow_unused =
+      false;  // zeros for an input the output does not depend on, instead of an error
 };
 
-// d output / d inputs, each of its input's shape and dtype. The graph stays, and can be walked again.
-// Errors: an output or input outside of any graph; an input that the output does not depend on; a
-// tensor changed since an operation saved it.
+// d output / d inputs, each of its input's shape and dtype. The graph stays, and can be walked
+// again. Errors: an output or input outside of any graph; an input that the output does not depend
+// on; a tensor changed since an operation saved it.
 GRADUS_API std::vector<Tensor> grad(const Tensor& output, const std::vector<Tensor>& inputs,
                                     const GradOptions& options = {}, Here here = Here::now());
 // The same, releasing the graph on the way where nobody else holds it: less memory at the peak.

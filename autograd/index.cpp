@@ -40,10 +40,14 @@ void read_through(const Tensor& x, const Tensor& y, Read read) {
     read(reinterpret_cast<const U*>(first_byte(x)), reinterpret_cast<U*>(first_byte_mutable(y)));
   };
   switch (item_size(x.dtype())) {
-    case 1: return run(std::uint8_t{});
-    case 2: return run(std::uint16_t{});
-    case 4: return run(std::uint32_t{});
-    default: return run(std::uint64_t{});
+    case 1:
+      return run(std::uint8_t{});
+    case 2:
+      return run(std::uint16_t{});
+    case 4:
+      return run(std::uint32_t{});
+    default:
+      return run(std::uint64_t{});
   }
 }
 
@@ -60,12 +64,10 @@ void add_through(const char* name, const Tensor& g, const Tensor& y, Add add) {
 Tensor index_add(const Tensor& g, const Tensor& ids, int axis, const Shape& shape, Here here) {
   Tensor y = zeros(shape, g.dtype(), g.device());
   const IndexShape s = index_shape(shape, axis, ids.numel());
-  add_through("index_select", contiguous_value(g), y, [&](auto* from, auto* to) {
-    cpu::index_add(from, ids.data<std::int64_t>(), s, to);
-  });
-  return record("index_select", here, y, wrt(g, [ids, axis](const Tensor& gg) {
-                  return index_select(gg, axis, ids);
-                }));
+  add_through("index_select", contiguous_value(g), y,
+              [&](auto* from, auto* to) { cpu::index_add(from, ids.data<std::int64_t>(), s, to); });
+  return record("index_select", here, y,
+                wrt(g, [ids, axis](const Tensor& gg) { return index_select(gg, axis, ids); }));
 }
 
 void check_gather(const char* name, const Tensor& x, int axis, const Tensor& index) {
@@ -87,9 +89,8 @@ Tensor gather(At x, std::int64_t axis, At index) {
   const Tensor in = contiguous_value(*x);
   Tensor y = empty(ids.shape(), x->dtype(), x->device());
   const IndexShape s = index_shape(x->shape(), a, ids.shape()[a]);
-  read_through(in, y, [&](auto* from, auto* to) {
-    cpu::gather(from, ids.data<std::int64_t>(), s, to);
-  });
+  read_through(in, y,
+               [&](auto* from, auto* to) { cpu::gather(from, ids.data<std::int64_t>(), s, to); });
   return record("gather", x.here, y,
                 wrt(x, [ids = saved(ids), a, shape = x->shape()](const Tensor& g) {
                   return scatter_add(zeros(shape, g.dtype(), g.device()), a, *ids, g);
@@ -102,8 +103,8 @@ Tensor scatter_add(At x, std::int64_t axis, At index, At source) {
   const int a = checked_axis("scatter_add", axis, x->dim());
   detail::require_dtype("scatter_add", *index, DType::i64, "indices");
   check_gather("scatter_add", *x, a, *index);
-  require(source->shape() == index->shape(), "scatter_add: source ", source->shape(),
-          " and index ", index->shape(), " differ");
+  require(source->shape() == index->shape(), "scatter_add: source ", source->shape(), " and index ",
+          index->shape(), " differ");
   const Tensor ids = checked_ids("scatter_add", *index, x->shape()[a]);
   Tensor y = detail::contiguous_copy(*x);
   const IndexShape s = index_shape(x->shape(), a, ids.shape()[a]);

@@ -12,9 +12,12 @@ At at(const Tensor& t, Here here) { return At(t, here.file, here.line); }
 
 Tensor reduce(const Tensor& losses, LossOptions options, Here here) {
   switch (options.reduction) {
-    case Reduction::mean: return mean(at(losses, here));
-    case Reduction::sum: return sum(at(losses, here));
-    case Reduction::none: break;
+    case Reduction::mean:
+      return mean(at(losses, here));
+    case Reduction::sum:
+      return sum(at(losses, here));
+    case Reduction::none:
+      break;
   }
   return losses;
 }

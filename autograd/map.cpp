@@ -11,9 +11,14 @@ namespace gradus::detail {
 namespace {
 
 int dtype_index(const MapOp& op, DType t) {
-  const int i = t == DType::f32 ? 0 : t == DType::f64 ? 1 : t == DType::i32 ? 2 : t == DType::i64 ? 3 : -1;
-  require(i >= 0 && op.value[i], op.name, ": takes ", op.value[2] ? "f32, f64, i32 or i64" : "f32 or f64",
-          ", got ", t, t == DType::bf16 ? " (convert with .to(f32))" : "");
+  const int i = t == DType::f32   ? 0
+                : t == DType::f64 ? 1
+                : t == DType::i32 ? 2
+                : t == DType::i64 ? 3
+                                  : -1;
+  require(i >= 0 && op.value[i], op.name, ": takes ",
+          op.value[2] ? "f32, f64, i32 or i64" : "f32 or f64", ", got ", t,
+          t == DType::bf16 ? " (convert with .to(f32))" : "");
   return i;
 }
 
@@ -87,10 +92,14 @@ void run_value(const MapOp& op, MapLoop loop, const void* formula, const Operand
       cpu::map<T>(loop, formula, extents, in, reinterpret_cast<T*>(first_byte_mutable(y)));
   };
   switch (operands.dtype) {
-    case DType::f32: return run(float{});
-    case DType::f64: return run(double{});
-    case DType::i32: return run(std::int32_t{});
-    default: return run(std::int64_t{});
+    case DType::f32:
+      return run(float{});
+    case DType::f64:
+      return run(double{});
+    case DType::i32:
+      return run(std::int32_t{});
+    default:
+      return run(std::int64_t{});
   }
 }
 
@@ -98,8 +107,7 @@ void run_value(const MapOp& op, MapLoop loop, const void* formula, const Operand
 template <int K>
 class MapNode final : public Node {
  public:
-  MapNode(const MapOp& op, const void* formula, const Tensor* const* x, const Tensor& y)
-      : op_(op) {
+  MapNode(const MapOp& op, const void* formula, const Tensor* const* x, const Tensor& y) : op_(op) {
     std::memcpy(formula_, formula, static_cast<std::size_t>(op.formula_bytes));
     unsigned reads = 0;
     for (int k = 0; k < K; ++k) {
@@ -135,7 +143,8 @@ class MapNode final : public Node {
   void by_definition(const Tensor& g, Tensor* x, Tensor y, const bool* wanted, Tensor* out) {
     for (int k = 0; k < K; ++k)
       if (!x[k].defined())
-        x[k] = is_boolean_input(op_, k) ? ones({}, DType::boolean) : ones({}, g.dtype(), g.device());
+        x[k] =
+            is_boolean_input(op_, k) ? ones({}, DType::boolean) : ones({}, g.dtype(), g.device());
     if (!y.defined()) y = ones({}, g.dtype(), g.device());
     for (int k = 0; k < K; ++k)
       if (wanted[k]) out[k] = sum_to(op_.definition(formula_, k, g, x, y), shapes_[k]);
@@ -147,8 +156,8 @@ class MapNode final : public Node {
     for (int k = 0; k < K; ++k) {
       if (wanted[k]) out[k] = empty(shapes_[k], g.dtype(), g.device());
       direct = direct && (!wanted[k] || shapes_[k] == g.shape()) &&
-               (!x[k].defined() || (x[k].shape() == g.shape() && x[k].is_contiguous() &&
-                                    !is_boolean_input(op_, k)));
+               (!x[k].defined() ||
+                (x[k].shape() == g.shape() && x[k].is_contiguous() && !is_boolean_input(op_, k)));
     }
     // Where an operand is not read, the gradient stands in for it.
     const Tensor* operand[K + 2];

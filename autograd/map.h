@@ -4,8 +4,8 @@
 //   auto y = map([](auto x, auto s) { return x * exp(tanh(s)); }, x, s);
 //
 // The formula is a generic functor of 1 to 8 numbers that captures plain values only; it may use
-// + - * / comparisons, select(mask, a, b) and the functions of kernels/formula.h. It is read with SIMD
-// registers for the value, with dual numbers for the gradient, with tensors for higher orders.
+// + - * / comparisons, select(mask, a, b) and the functions of kernels/formula.h. It is read with
+// SIMD registers for the value, with dual numbers for the gradient, with tensors for higher orders.
 #pragma once
 
 #include <type_traits>
@@ -117,12 +117,12 @@ const MapOp& map_op() {
 }  // namespace detail
 
 // f(x_0, x_1, ...) element by element. Inputs broadcast and share one dtype, f32 or f64; where the
-// functor declares `static constexpr unsigned boolean_inputs`, input k with bit k set is boolean and
-// read as 0 and 1. A formula that returns a comparison gives a boolean tensor. `name` in the functor,
-// when present, names it in errors.
+// functor declares `static constexpr unsigned boolean_inputs`, input k with bit k set is boolean
+// and read as 0 and 1. A formula that returns a comparison gives a boolean tensor. `name` in the
+// functor, when present, names it in errors.
 template <class F, class... Ts>
-  requires(std::is_convertible_v<const Ts&, const Tensor&> && ...)
-Tensor map(F f, At first, const Ts&... rest) {
+requires(std::is_convertible_v<const Ts&, const Tensor&>&&...) Tensor
+    map(F f, At first, const Ts&... rest) {
   constexpr int K = 1 + static_cast<int>(sizeof...(Ts));
   static_assert(K <= max_map_inputs, "map: at most 8 inputs");
   static_assert(std::is_trivially_copyable_v<F> && sizeof(F) <= detail::max_formula_bytes,

@@ -97,9 +97,8 @@ Tensor matmul(At a, At b) {
   const Tensor y = empty(shape, a->dtype(), a->device());
   product(*a, *b, 0, y);
   return record("matmul", here, y,
-                wrt(a, [b = saved(b), shape = a->shape()](const Tensor& g) {
-                  return sum_to(matmul(g, transposed(*b)), shape);
-                }),
+                wrt(a, [b = saved(b), shape = a->shape()](
+                           const Tensor& g) { return sum_to(matmul(g, transposed(*b)), shape); }),
                 wrt(b, [a = saved(a), shape = b->shape()](const Tensor& g) {
                   return sum_to(matmul(transposed(*a), g), shape);
                 }));
@@ -126,9 +125,10 @@ Tensor linear(At x, At weight, const Tensor& bias) {
   if (bias.defined() && y.numel())
     detail::copy_elements(
         bias.alias(y.shape(), detail::broadcast_strides(bias, y.shape()), bias.impl().offset), y);
-  product(flat, weight->alias({in, out}, {weight->strides()[1], weight->strides()[0]},
-                              weight->impl().offset),
-          bias.defined() ? 1 : 0, y);
+  product(
+      flat,
+      weight->alias({in, out}, {weight->strides()[1], weight->strides()[0]}, weight->impl().offset),
+      bias.defined() ? 1 : 0, y);
   const Tensor none = bias.defined() ? bias : empty({0}, x->dtype());
   const Tensor result =
       record("linear", x.here, y,

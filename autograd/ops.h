@@ -1,6 +1,7 @@
-// Every public operation, one line of meaning and shapes each. Unless said otherwise operands are f32
-// or f64 of one dtype (nothing is promoted), shapes broadcast as NumPy's, results are new tensors, and
-// each can be differentiated any number of times. Errors throw Error and name the operation.
+// Every public operation, one line of meaning and shapes each. Unless said otherwise operands are
+// f32 or f64 of one dtype (nothing is promoted), shapes broadcast as NumPy's, results are new
+// tensors, and each can be differentiated any number of times. Errors throw Error and name the
+// operation.
 #pragma once
 
 #include "gradus/autograd/graph.h"
@@ -8,8 +9,9 @@
 
 namespace gradus {
 
-// ---- elementwise, two operands (the operators + - * / are add sub mul div) ------------------------
-// add sub mul: also i32 and i64. Names and formulas are listed once, in kernels/formula.h.
+// ---- elementwise, two operands (the operators + - * / are add sub mul div)
+// ------------------------ add sub mul: also i32 and i64. Names and formulas are listed once, in
+// kernels/formula.h.
 GRADUS_API Tensor add(At a, At b);
 GRADUS_API Tensor sub(At a, At b);
 GRADUS_API Tensor mul(At a, At b);
@@ -27,7 +29,8 @@ GRADUS_API Tensor pow(At base, double exponent);
 GRADUS_API Tensor maximum(At a, double b);
 GRADUS_API Tensor minimum(At a, double b);
 
-// ---- elementwise, one operand --------------------------------------------------------------------
+// ---- elementwise, one operand
+// --------------------------------------------------------------------
 GRADUS_API Tensor neg(At x);
 GRADUS_API Tensor abs(At x);   // derivative 0 at 0
 GRADUS_API Tensor sign(At x);  // derivative 0
@@ -50,15 +53,15 @@ GRADUS_API Tensor erfc(At x);
 GRADUS_API Tensor relu(At x);  // derivative 0 at 0
 GRADUS_API Tensor leaky_relu(At x, double slope = 0.01);
 GRADUS_API Tensor elu(At x, double alpha = 1.0);
-GRADUS_API Tensor silu(At x);  // x sigmoid(x)
+GRADUS_API Tensor silu(At x);   // x sigmoid(x)
 GRADUS_API Tensor floor(At x);  // derivative 0, as ceil's and round's
 GRADUS_API Tensor ceil(At x);
 GRADUS_API Tensor round(At x);  // half to even
 // low <= high. The derivative is 1 inside and at the limits, 0 outside.
 GRADUS_API Tensor clamp(At x, double low, double high);
 
-// exact: x Phi(x). tanh: x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))). sigmoid: x sigmoid(1.702 x).
-// (Hendrycks and Gimpel, 2016.)
+// exact: x Phi(x). tanh: x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))). sigmoid: x sigmoid(1.702
+// x). (Hendrycks and Gimpel, 2016.)
 enum class Gelu { exact, tanh, sigmoid };
 GRADUS_API Tensor gelu(At x, Gelu form = Gelu::exact);
 
@@ -70,7 +73,8 @@ inline Tensor select(At condition, At a, At b) { return where(condition, a, b); 
 inline Tensor select(At condition, At a, double b) { return where(condition, a, b); }
 inline Tensor select(At condition, double a, At b) { return where(condition, a, b); }
 
-// ---- comparisons: boolean results, any dtype (both the same) --------------------------------------
+// ---- comparisons: boolean results, any dtype (both the same)
+// --------------------------------------
 GRADUS_API Tensor less(At a, At b);
 GRADUS_API Tensor less_equal(At a, At b);
 GRADUS_API Tensor greater(At a, At b);
@@ -91,7 +95,8 @@ GRADUS_API Tensor isnan(At x);
 GRADUS_API bool all_close(const Tensor& a, const Tensor& b, double relative = 1e-5,
                           double absolute = 1e-8);
 
-// ---- operators -----------------------------------------------------------------------------------
+// ---- operators
+// -----------------------------------------------------------------------------------
 inline Tensor operator+(At a, At b) { return add(a, b); }
 inline Tensor operator-(At a, At b) { return sub(a, b); }
 inline Tensor operator*(At a, At b) { return mul(a, b); }
@@ -121,7 +126,8 @@ inline Tensor operator&(At a, At b) { return logical_and(a, b); }
 inline Tensor operator|(At a, At b) { return logical_or(a, b); }
 inline Tensor operator!(At x) { return logical_not(x); }
 
-// ---- reductions over `axes` (all when none are given); keepdim leaves size-1 axes ------------------
+// ---- reductions over `axes` (all when none are given); keepdim leaves size-1 axes
+// ------------------
 GRADUS_API Tensor sum(At x, const Axes& axes = {}, bool keepdim = false);  // integers, boolean: i64
 GRADUS_API Tensor mean(At x, const Axes& axes = {}, bool keepdim = false);
 struct VarOptions {
@@ -134,23 +140,27 @@ GRADUS_API Tensor min(At x, const Axes& axes = {}, bool keepdim = false);
 GRADUS_API Tensor prod(At x, const Axes& axes = {}, bool keepdim = false);
 GRADUS_API Tensor logsumexp(At x, const Axes& axes = {}, bool keepdim = false);
 GRADUS_API Tensor argmax(At x, std::int64_t axis, bool keepdim = false);  // i64; first of equals
-GRADUS_API Tensor argmax(At x);                                           // into the flattened tensor
+GRADUS_API Tensor argmax(At x);  // into the flattened tensor
 GRADUS_API Tensor cumsum(At x, std::int64_t axis);
 GRADUS_API Tensor any(At x, const Axes& axes = {}, bool keepdim = false);  // boolean
 GRADUS_API Tensor all(At x, const Axes& axes = {}, bool keepdim = false);
 
-// ---- matrix products -----------------------------------------------------------------------------
-// (..., m, k) x (..., k, n) -> (..., m, n), batch axes broadcast; a vector is a row on the left and a
-// column on the right, and its axis is dropped again. No axes of size 0 are summed to anything but 0.
+// ---- matrix products
+// -----------------------------------------------------------------------------
+// (..., m, k) x (..., k, n) -> (..., m, n), batch axes broadcast; a vector is a row on the left and
+// a column on the right, and its axis is dropped again. No axes of size 0 are summed to anything
+// but 0.
 GRADUS_API Tensor matmul(At a, At b);
 // x (..., in) times weight (out, in) transposed, plus bias (out); bias may be undefined.
 GRADUS_API Tensor linear(At x, At weight, const Tensor& bias = {});
 
-// ---- rows ----------------------------------------------------------------------------------------
+// ---- rows
+// ----------------------------------------------------------------------------------------
 GRADUS_API Tensor softmax(At x, std::int64_t axis);
 GRADUS_API Tensor log_softmax(At x, std::int64_t axis);
 
-// ---- views and copies ----------------------------------------------------------------------------
+// ---- views and copies
+// ----------------------------------------------------------------------------
 GRADUS_API Tensor reshape(At x, const Shape& shape);
 GRADUS_API Tensor transpose(At x, std::int64_t a, std::int64_t b);
 GRADUS_API Tensor permute(At x, const Shape& axes);
@@ -171,21 +181,26 @@ GRADUS_API Tensor triu(At x, std::int64_t diagonal = 0);
 // The sum of x over the axes along which `shape` broadcasts to it: broadcasting's adjoint.
 GRADUS_API Tensor sum_to(At x, const Shape& shape);
 
-// ---- indices (i64; out of range is an error that gives position, value and limit) ------------------
-GRADUS_API Tensor gather(At x, std::int64_t axis, At index);  // y[i][j] = x[index[i][j]][j] for axis 0
+// ---- indices (i64; out of range is an error that gives position, value and limit)
+// ------------------
+GRADUS_API Tensor gather(At x, std::int64_t axis,
+                         At index);  // y[i][j] = x[index[i][j]][j] for axis 0
 GRADUS_API Tensor index_select(At x, std::int64_t axis, At index);  // index of rank 1
-GRADUS_API Tensor scatter_add(At x, std::int64_t axis, At index, At source);  // gather's adjoint, onto x
+GRADUS_API Tensor scatter_add(At x, std::int64_t axis, At index,
+                              At source);        // gather's adjoint, onto x
 GRADUS_API Tensor embedding(At weight, At ids);  // (rows, size), ids of any shape -> (..., size)
 GRADUS_API Tensor one_hot(At ids, std::int64_t classes, DType dtype = DType::f32);
 
-// ---- losses: shapes must be equal, nothing broadcasts ----------------------------------------------
+// ---- losses: shapes must be equal, nothing broadcasts
+// ----------------------------------------------
 enum class Reduction { mean, sum, none };
 struct LossOptions {
   Reduction reduction = Reduction::mean;
 };
 GRADUS_API Tensor mse_loss(At prediction, At target, LossOptions options = {});
 GRADUS_API Tensor l1_loss(At prediction, At target, LossOptions options = {});
-GRADUS_API Tensor huber_loss(At prediction, At target, double delta = 1.0, LossOptions options = {});
+GRADUS_API Tensor huber_loss(At prediction, At target, double delta = 1.0,
+                             LossOptions options = {});
 // logits (n, classes), target (n) i64.
 GRADUS_API Tensor cross_entropy(At logits, At target, LossOptions options = {});
 GRADUS_API Tensor nll_loss(At log_probabilities, At target, LossOptions options = {});

@@ -14,10 +14,10 @@ namespace {
 
 // Which axes go, and the shapes that follow.
 struct Plan {
-  unsigned axes = 0;      // bit i: axis i is reduced
-  Shape kept_ones;        // the input's shape with 1 for each reduced axis
-  Shape kept;             // without them
-  std::int64_t count = 1; // of elements reduced to one
+  unsigned axes = 0;       // bit i: axis i is reduced
+  Shape kept_ones;         // the input's shape with 1 for each reduced axis
+  Shape kept;              // without them
+  std::int64_t count = 1;  // of elements reduced to one
 
   const Shape& result(bool keepdim) const { return keepdim ? kept_ones : kept; }
 };
@@ -80,10 +80,18 @@ Tensor sum_of_integers(At x, const Plan& p, bool keepdim) {
       cpu::sum_integers(pointer<decltype(zero)>(*x), loops_of(*x, p), out_pointer<std::int64_t>(y));
   };
   switch (x->dtype()) {
-    case DType::i32: run(std::int32_t{}); break;
-    case DType::i64: run(std::int64_t{}); break;
-    case DType::u8: run(std::uint8_t{}); break;
-    default: run(bool{}); break;
+    case DType::i32:
+      run(std::int32_t{});
+      break;
+    case DType::i64:
+      run(std::int64_t{});
+      break;
+    case DType::u8:
+      run(std::uint8_t{});
+      break;
+    default:
+      run(bool{});
+      break;
   }
   return record_nothing("sum", x.here, y, {&*x});
 }
@@ -99,8 +107,7 @@ Tensor extreme(const char* name, At x, const Axes& axes, bool keepdim) {
     else
       cpu::min(in, s, out);
   });
-  return record(name, x.here, y,
-                wrt(x, [x = saved(x), p, axes](const Tensor& g, const Tensor& y) {
+  return record(name, x.here, y, wrt(x, [x = saved(x), p, axes](const Tensor& g, const Tensor& y) {
                   const Tensor hit = equal(*x, reshape(y.detach(), p.kept_ones)).to(x->dtype());
                   const Tensor share = hit / sum(hit, Axes(axes), true);
                   return share * reshape(g, p.kept_ones);
@@ -128,8 +135,8 @@ Tensor mean(At x, const Axes& axes, bool keepdim) {
     cpu::sum(in, s, out);
     const std::int64_t n = s.kept.count();
     for (std::int64_t i = 0; i < n; ++i)
-      out[i] = static_cast<std::remove_reference_t<decltype(*out)>>(static_cast<double>(out[i]) *
-                                                                    scale);
+      out[i] =
+          static_cast<std::remove_reference_t<decltype(*out)>>(static_cast<double>(out[i]) * scale);
   });
   return record("mean", x.here, y, wrt(x, [p, scale, shape = x->shape()](const Tensor& g) {
                   return expand(reshape(g * scale, p.kept_ones), shape);
@@ -142,12 +149,12 @@ Tensor var(At x, const Axes& axes, VarOptions options) {
   const double n = static_cast<double>(p.count) - options.correction;
   require(n > 0, "var: ", p.count, " elements with correction ", options.correction,
           " leave nothing to divide by");
-  const Tensor y = reduced("var", *x, p, options.keepdim,
-                           [&](auto* in, const ReduceShape& s, auto* out) {
-                             using T = std::remove_reference_t<decltype(*out)>;
-                             const Tensor means = empty({s.kept.count()}, dtype_of<T>);
-                             cpu::variance(in, s, options.correction, out_pointer<T>(means), out);
-                           });
+  const Tensor y =
+      reduced("var", *x, p, options.keepdim, [&](auto* in, const ReduceShape& s, auto* out) {
+        using T = std::remove_reference_t<decltype(*out)>;
+        const Tensor means = empty({s.kept.count()}, dtype_of<T>);
+        cpu::variance(in, s, options.correction, out_pointer<T>(means), out);
+      });
   // d var / d x = 2 (x - mean) / (n - correction)
   return record("var", x.here, y, wrt(x, [x = saved(x), p, axes, n](const Tensor& g) {
                   const Tensor centred = *x - mean(*x, axes, true);
@@ -191,8 +198,9 @@ Tensor rows_of(const Tensor& x, const Plan& p, Shape& moved, Shape& order) {
 
 Tensor prod(At x, const Axes& axes, bool keepdim) {
   const Plan p = plan_of("prod", *x, axes);
-  const Tensor y = reduced("prod", *x, p, keepdim,
-                           [](auto* in, const ReduceShape& s, auto* out) { cpu::prod(in, s, out); });
+  const Tensor y = reduced("prod", *x, p, keepdim, [](auto* in, const ReduceShape& s, auto* out) {
+    cpu::prod(in, s, out);
+  });
   return record("prod", x.here, y, wrt(x, [x = saved(x), p](const Tensor& g) {
                   Shape moved, order;
                   const Tensor rows = rows_of(*x, p, moved, order);
@@ -212,8 +220,8 @@ Tensor logsumexp(At x, const Axes& axes, bool keepdim) {
   // The gradient is softmax(x); nothing at all (-inf) has gradient 0.
   return record("logsumexp", x.here, y, wrt(x, [x = saved(x), p](const Tensor& g, const Tensor& y) {
                   const Tensor shift = reshape(y, p.kept_ones);
-                  const Tensor safe = where(shift == -std::numeric_limits<double>::infinity(), 0.0,
-                                            shift);
+                  const Tensor safe =
+                      where(shift == -std::numeric_limits<double>::infinity(), 0.0, shift);
                   return exp(*x - safe) * reshape(g, p.kept_ones);
                 }));
 }
@@ -265,12 +273,10 @@ Tensor reduce_boolean(const char* name, At x, const Axes& axes, bool keepdim, Ke
 }  // namespace
 
 Tensor any(At x, const Axes& axes, bool keepdim) {
-  return reduce_boolean("any", x, axes, keepdim,
-                        [](auto... arguments) { cpu::any(arguments...); });
+  return reduce_boolean("any", x, axes, keepdim, [](auto... arguments) { cpu::any(arguments...); });
 }
 Tensor all(At x, const Axes& axes, bool keepdim) {
-  return reduce_boolean("all", x, axes, keepdim,
-                        [](auto... arguments) { cpu::all(arguments...); });
+  return reduce_boolean("all", x, axes, keepdim, [](auto... arguments) { cpu::all(arguments...); });
 }
 
 }  // namespace gradus

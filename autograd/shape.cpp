@@ -163,7 +163,9 @@ Tensor slice(At x, std::int64_t axis, std::int64_t start, std::int64_t stop, std
   require(step != 0, "slice: the step must not be 0");
   const std::int64_t n = x->shape()[a];
   const std::int64_t low = step > 0 ? 0 : -1, high = step > 0 ? n : n - 1;
-  auto bound = [&](std::int64_t i) { return std::clamp(i < 0 ? std::max(i, -n - 1) + n : i, low, high); };
+  auto bound = [&](std::int64_t i) {
+    return std::clamp(i < 0 ? std::max(i, -n - 1) + n : i, low, high);
+  };
   const std::int64_t from = bound(start), to = bound(stop);
   const std::int64_t span = step > 0 ? to - from : from - to;
   const std::int64_t stride = step == INT64_MIN ? INT64_MAX : std::abs(step);
@@ -192,8 +194,8 @@ Tensor concat(const std::vector<Tensor>& tensors, std::int64_t axis, Here here) 
       shape[a] += rest[a];
       rest[a] = shape[a];
     }
-    require(rest == shape, "concat: shapes differ outside of axis ", a, ": ", first.shape(), " and ",
-            t.shape());
+    require(rest == shape, "concat: shapes differ outside of axis ", a, ": ", first.shape(),
+            " and ", t.shape());
   }
   Tensor y = empty(shape, first.dtype(), first.device());
   std::vector<const Tensor*> inputs;
@@ -202,8 +204,7 @@ Tensor concat(const std::vector<Tensor>& tensors, std::int64_t axis, Here here) 
   for (const Tensor& t : tensors) {
     inputs.push_back(&t);
     starts.push_back(at);
-    if (t.numel())
-      detail::copy_elements(t, y.alias(t.shape(), y.strides(), at * y.strides()[a]));
+    if (t.numel()) detail::copy_elements(t, y.alias(t.shape(), y.strides(), at * y.strides()[a]));
     at += t.shape()[a];
   }
   starts.push_back(at);
@@ -263,8 +264,9 @@ Tensor pad(At x, const std::vector<std::pair<std::int64_t, std::int64_t>>& amoun
           x->shape());
   Shape shape = x->shape();
   for (std::size_t i = 0; i < amounts.size(); ++i) {
-    require(amounts[i].first >= 0 && amounts[i].second >= 0, "pad: amounts must not be negative: ",
-            amounts[i].first, " and ", amounts[i].second, " for axis ", i);
+    require(amounts[i].first >= 0 && amounts[i].second >= 0,
+            "pad: amounts must not be negative: ", amounts[i].first, " and ", amounts[i].second,
+            " for axis ", i);
     shape[static_cast<int>(i)] += amounts[i].first + amounts[i].second;
   }
   checked_numel("pad", shape, item_size(x->dtype()));
@@ -295,9 +297,7 @@ Tensor lower_mask(const char* name, const Tensor& x, std::int64_t diagonal) {
 
 }  // namespace
 
-Tensor tril(At x, std::int64_t diagonal) {
-  return where(lower_mask("tril", *x, diagonal), x, 0.0);
-}
+Tensor tril(At x, std::int64_t diagonal) { return where(lower_mask("tril", *x, diagonal), x, 0.0); }
 Tensor triu(At x, std::int64_t diagonal) {
   return where(lower_mask("triu", *x, diagonal - 1), 0.0, x);
 }
@@ -306,8 +306,8 @@ Tensor sum_to(At x, const Shape& shape) {
   require_defined("sum_to", *x);
   if (x->shape() == shape) return *x;
   const int extra = x->dim() - shape.size();
-  require(extra >= 0 && broadcast_shapes("sum_to", x->shape(), shape) == x->shape(), "sum_to: ",
-          shape, " does not broadcast to ", x->shape());
+  require(extra >= 0 && broadcast_shapes("sum_to", x->shape(), shape) == x->shape(),
+          "sum_to: ", shape, " does not broadcast to ", x->shape());
   Axes axes{Shape{}};
   for (int i = 0; i < x->dim(); ++i)
     if (i < extra || (shape[i - extra] == 1 && x->shape()[i] != 1)) axes.list->push_back(i);

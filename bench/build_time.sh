@@ -13,8 +13,7 @@ seconds() { # COMMAND...: its wall time
   awk -v a="$start" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.2f", b - a }'
 }
 
-cmake -S "$root" -B "$work/build" -G Ninja -DCMAKE_CXX_COMPILER="$compiler" \
-  -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_FLAGS_RELEASE='-O2 -DNDEBUG' \
+cmake -S "$root" --preset release -B "$work/build" -DCMAKE_CXX_COMPILER="$compiler" \
   -DCMAKE_CXX_COMPILER_LAUNCHER="$(type -P env)" -DGRADUS_BUILD_TESTS=OFF \
   -DGRADUS_BUILD_EXAMPLES=OFF -DGRADUS_BUILD_BENCH=OFF > "$work/log"
 echo '#include <gradus/gradus.h>' > "$work/header.cpp"

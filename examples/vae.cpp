@@ -1,47 +1,81 @@
 // Trains a variational autoencoder (Kingma and Welling, 2013) on grey images of the MNIST family.
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <nlohmann/json.hpp>
+#include <variant>
 
 #include "examples/common/errors.h"
 #include "examples/common/images.h"
 #include "examples/common/picture.h"
 #include "examples/common/program.h"
 #include "examples/common/report.h"
+#include "examples/common/run_directory.h"
 #include "examples/common/training.h"
 #include "gradus/gradus.h"
+#include "gradus/nn/data.h"
+#include "gradus/nn/distributions.h"
+#include "gradus/nn/linear.h"
+#include "gradus/nn/optim.h"
 
 namespace gradus::examples {
 namespace {
 
-struct Config : RunFlags {
+struct Config : TrainingFlags {
   std::string data = fashion_mnist, latent = "normal", prior = "same", likelihood = "bernoulli";
   std::int64_t epochs = 10, batch = 128, latent_dim = 20, hidden = 400;
   double lr = 1e-3, beta = 1;
 
   void declare(Options& options) {
-    options.add("data", &data, "folder of the four IDX files, or synthetic");
-    options.add("latent", &latent, "posterior family", {.choices = {"normal", "log-normal"}});
-    options.add("prior", &prior, "prior family", {.choices = {"same", "normal", "log-normal"}});
-    options.add("likelihood", &likelihood, "of pixels (gaussian: with variance 1)",
+    options.add("data", &data, "folder with the four IDX files, or synthetic");
+    options.add("latent", &latent, "family of the posterior",
+                {.choices = {"normal", "log-normal"}});
+    options.add("prior", &prior, "family of the prior",
+                {.choices = {"same", "normal", "log-normal"}});
+    options.add("likelihood", &likelihood, "of the pixels (gaussian: of variance 1)",
                 {.choices = {"bernoulli", "gaussian"}});
-    options.add("beta", &beta, "weight of the KL term in the loss", {.low = 0});
-    options.add("epochs", &epochs, "passes over the images", {.low = 1, .may_change = true});
+    options.add("beta", &beta, "weight of the KL divergence in the loss", {.low = 0});
+    options.add("epochs", &epochs, "passes over the training images",
+                {.low = 1, .may_change = true});
     options.add("batch", &batch, "images in a step", {.low = 1});
     options.add("lr", &lr, "learning rate of Adam", {.low = 0, .above_low = true});
-    options.add("latent-dim", &latent_dim, "size of the latent", {.low = 1});
-    options.add("hidden", &hidden, "units of the hidden layers", {.low = 1});
-    RunFlags::declare(options);
+    options.add("latent-dim", &latent_dim, "numbers in a latent", {.low = 1});
+    options.add("hidden", &hidden, "units of each hidden layer", {.low = 1});
+    TrainingFlags::declare(options);
   }
 };
 
+// A distribution of latents, of the family that a flag names.
+using Latent = std::variant<distributions::Normal, distributions::LogNormal>;
+
+Latent make_latent(const std::string& family, const distributions::Parameter& location,
+                   const distributions::Parameter& scale) {
+  if (family == "normal") return distributions::Normal{location, scale};
+  return distributions::LogNormal{location, scale};
+}
+
+Tensor kl_divergence(const Latent& q, const Latent& p) {
+  return std::visit([](auto& a, auto& b) { return distributions::kl_divergence(a, b); }, q, p);
+}
+
+Tensor rsample(const Latent& latent, Generator& generator, const Shape& shape = {}) {
+  return std::visit([&](auto& d) { return d.rsample(generator, shape); }, latent);
+}
+
+Tensor icdf(const Latent& latent, const Tensor& probability) {
+  return std::visit([&](auto& d) { return d.icdf(probability); }, latent);
+}
+
 struct VAE {
+  const Config& config;
   nn::Linear encode, to_latent, decode, to_pixels;
 
-  VAE(std::int64_t pixels, const Config& config, Generator& generator)
-      : encode(pixels, config.hidden, generator),
-        to_latent(config.hidden, 2 * config.latent_dim, generator),
-        decode(config.latent_dim, config.hidden, generator),
-        to_pixels(config.hidden, pixels, generator) {}
+  VAE(const Config& c, std::int64_t pixels, Generator generator)
+      : config(c),
+        encode(pixels, c.hidden, generator, {.dtype = c.type()}),
+        to_latent(c.hidden, 2 * c.latent_dim, generator, {.dtype = c.type()}),
+        decode(c.latent_dim, c.hidden, generator, {.dtype = c.type()}),
+        to_pixels(c.hidden, pixels, generator, {.dtype = c.type()}) {}
 
   static void each(auto& self, auto&& f) {
     f("encode", self.encode);
@@ -49,19 +83,268 @@ struct VAE {
     f("decode", self.decode);
     f("to_pixels", self.to_pixels);
   }
+
+  Latent posterior(const Tensor& x) const {
+    auto latent = split(to_latent(relu(encode(x))), 2, -1);
+    return make_latent(config.latent, latent[0], exp(latent[1]));
+  }
+  Latent prior() const {
+    return make_latent(config.prior == "same" ? config.latent : config.prior, 0.0, 1.0);
+  }
+  // Logits or means of the pixels.
+  Tensor decoded(const Tensor& z) const { return to_pixels(relu(decode(z))); }
+  Tensor log_likelihood(const Tensor& decoded, const Tensor& x) const {
+    if (config.likelihood == "gaussian") return distributions::Normal{decoded, 1.0}.log_prob(x);
+    return distributions::Bernoulli{.logits = decoded}.log_prob(x);
+  }
+  Tensor image(const Tensor& z) const {
+    return config.likelihood == "gaussian" ? decoded(z) : sigmoid(decoded(z));
+  }
 };
 
-// The terms of the evidence lower bound, one number an image each: elbo = likelihood - kl.
+// The evidence lower bound is likelihood - kl, here one number an image each.
 struct Bound {
   Tensor likelihood, kl;
 };
 
-template <class Posterior, class Prior, class Likelihood>
 Bound elbo(const VAE& vae, const Tensor& x, Generator& generator) {
-  auto latent = split(vae.to_latent(relu(vae.encode(x))), 2, -1);
-  Posterior q{latent[0], exp(latent[1])};
-  Prior prior{0.0, 1.0};
+  const Latent q = vae.posterior(x);
+  const Tensor decoded = vae.decoded(rsample(q, generator));
+  return {vae.log_likelihood(decoded, x).sum(-1), kl_divergence(q, vae.prior()).sum(-1)};
+}
+
+struct Score {
+  double likelihood = 0, kl = 0;
+  double elbo() const { return likelihood - kl; }
+};
+
+Score evaluate(const VAE& vae, const data::Dataset& images, Generator generator) {
+  const NoGrad no_grad;
+  Score score;
+  for (std::int64_t start = 0; start < images.size(); start += 500) {
+    const std::int64_t stop = std::min(start + 500, images.size());
+    const Tensor x = images.range(start, stop)[0].to(vae.config.type());
+    const Bound bound = elbo(vae, x, generator);
+    score.likelihood += bound.likelihood.to(f64).sum().item();
+    score.kl += bound.kl.to(f64).sum().item();
+  }
+  const auto count = static_cast<double>(images.size());
+  return {score.likelihood / count, score.kl / count};
+}
+
+// Pictures of what the model has learnt, from the test images (count, pixels).
+class Gallery {
+ public:
+  Gallery(const VAE& vae, const Tensor& images, const LabelledImages& facts)
+      : vae_(vae), images_(images), facts_(facts) {}
+
+  std::vector<Figure> figures(Generator generator) const {
+    const std::int64_t size = vae_.config.latent_dim;
+    const Tensor drawn = rsample(vae_.prior(), generator, {96, size}).to(images_.dtype());
+    std::vector<Figure> all{
+        tiles("reconstructions", "Test images, each beside its reconstruction.",
+              stack({some(64), vae_.image(medians(some(64)))}, 1), 16),
+        tiles("samples", "Decoded draws from the prior.", vae_.image(drawn), 16),
+        tiles(
+            "traversal",
+            "In each row one latent moves through the prior while the others stay at those of the "
+            "first test image; the latents that carry most come first.",
+            vae_.image(traversal(12)), 12)};
+    if (size == 2) {
+      const auto points = medians(images_).to(f32).to_vector<float>();
+      all.push_back({"latents", "Medians of the posteriors of the test images, coloured by label.",
+                     encode_png(scatter(points, facts_.labels))});
+      all.push_back(tiles("manifold", "A decoded grid of equally likely latents.",
+                          vae_.image(plane(20)), 20));
+    }
+    return all;
+  }
+
+ private:
+  Figure tiles(const char* name, const char* caption, const Tensor& images, int across) const {
+    return {name, caption,
+            encode_png(grid(images.to(f32).to_vector<float>(), static_cast<int>(facts_.rows),
+                            static_cast<int>(facts_.columns), {.columns = across}))};
+  }
+
+  Tensor some(std::int64_t count) const { return images_.slice(0, 0, count); }
+
+  Tensor medians(const Tensor& x) const {
+    return icdf(vae_.posterior(x), full({}, 0.5, x.dtype()));
+  }
+
+  // Values of one latent at equally spaced probabilities of the prior.
+  Tensor levels(std::int64_t count) const {
+    return icdf(vae_.prior(), linspace(0.02, 0.98, count, images_.dtype()));
+  }
+
+  Tensor traversal(std::int64_t steps) const {
+    const Tensor carried = kl_divergence(vae_.posterior(some(500)), vae_.prior()).mean(0);
+    std::vector<std::pair<double, std::int64_t>> order;
+    for (const double nats : carried.to(f64).to_vector<double>())
+      order.push_back({-nats, std::ssize(order)});
+    std::sort(order.begin(), order.end());
+    if (order.size() > 10) order.resize(10);
+
+    const std::int64_t size = vae_.config.latent_dim;
+    const Tensor start = medians(some(1)).expand({steps, size});
+    std::vector<Tensor> rows;
+    for (const auto& [nats, axis] : order) {
+      rows.push_back(concat(
+          {start.slice(1, 0, axis), levels(steps).unsqueeze(1), start.slice(1, axis + 1, size)},
+          1));
+    }
+    return concat(rows, 0);
+  }
+
+  Tensor plane(std::int64_t side) const {
+    const Tensor across = levels(side).unsqueeze(0).expand({side, side});
+    const Tensor down = flip(levels(side), 0).unsqueeze(1).expand({side, side});
+    return stack({across, down}, -1).reshape({side * side, 2});
+  }
+
+  const VAE& vae_;
+  Tensor images_;
+  const LabelledImages& facts_;
+};
+
+void check_families(const Config& config) {
+  const std::string& prior = config.prior == "same" ? config.latent : config.prior;
+  try {
+    kl_divergence(make_latent(config.latent, 0.0, 1.0), make_latent(prior, 0.0, 1.0));
+  } catch (const Error& error) {
+    refuse<UsageError>("--latent ", config.latent, " --prior ", prior, ": ", error.what());
+  }
+}
+
+data::Dataset dataset(const LabelledImages& images) {
+  return {
+      data::unit(from_vector(images.pixels, Shape{images.count, images.rows * images.columns}))};
+}
+
+// Everything that a step changes.
+struct State {
+  VAE vae;
+  optim::Adam adam;
+  Generator noise;
+  data::Loader loader;
+
+  State(const Config& config, const data::Dataset& images, std::int64_t pixels)
+      : vae(config, pixels, Generator(config.seed, 0)),
+        adam(nn::parameters(vae), {.learning_rate = config.lr}),
+        noise(config.seed, 1),
+        loader(images, config.batch, Generator(config.seed, 2)) {}
+
+  std::int64_t steps_done() const {
+    return loader.position().epoch * loader.batches() + loader.position().batch;
+  }
+
+  // One step of Adam on the negative bound.
+  Score step() {
+    const Tensor x = loader.next()[0].to(vae.config.type());
+    const Bound bound = elbo(vae, x, noise);
+    Tensor loss = mean(vae.config.beta * bound.kl - bound.likelihood);
+    const double value = loss.item();
+    if (!std::isfinite(value))
+      refuse<NumericError>("the loss of step ", steps_done(), " is ", value);
+    adam.step(grad(std::move(loss), adam.parameters()));
+    return {bound.likelihood.mean().item(), bound.kl.mean().item()};
+  }
+
+  Checkpoint save() const {
+    Checkpoint checkpoint;
+    checkpoint.put("model", nn::named_tensors(vae));
+    checkpoint.put("adam", adam.state());
+    checkpoint.count("epoch", static_cast<std::uint64_t>(loader.position().epoch));
+    checkpoint.count("batch", static_cast<std::uint64_t>(loader.position().batch));
+    checkpoint.count("noise", noise.offset());
+    return checkpoint;
+  }
+
+  void load(const Path& path) {
+    Checkpoint checkpoint;
+    checkpoint.tensors = load_safetensors(path, &checkpoint.counters);
+    try {
+      nn::load(vae, checkpoint.get("model"));
+      adam.load_state(checkpoint.get("adam"));
+      loader.set_position({static_cast<std::int64_t>(checkpoint.counter("epoch")),
+                           static_cast<std::int64_t>(checkpoint.counter("batch"))});
+      noise.set_offset(checkpoint.counter("noise"));
+    } catch (const Error& error) {
+      refuse<DataError>(path.string(), ": not a checkpoint of this model: ", error.what());
+    }
+  }
+};
+
+Report report_on(const State& state, const Score& score, const std::vector<Json>& metrics) {
+  Report report;
+  report.title = "Variational autoencoder";
+  report.summary = text("%lld steps on %s. Numbers in nats per image.",
+                        static_cast<long long>(state.steps_done()), state.vae.config.data.c_str());
+  report.numbers = {{"test ELBO", text("%.2f", score.elbo())},
+                    {"log-likelihood", text("%.2f", score.likelihood)},
+                    {"KL, analytic", text("%.2f", score.kl)},
+                    {"parameters", std::to_string(nn::parameter_count(state.vae))}};
+  for (const auto& [key, title] : {std::pair("elbo", "Evidence lower bound"),
+                                   std::pair("kl", "KL divergence from the prior")}) {
+    report.charts.push_back({title,
+                             "step",
+                             "nats per image",
+                             {series_of("training batches", metrics, key),
+                              series_of("test set", metrics, std::string("test_") + key)}});
+  }
+  return report;
+}
+
+int run(int argc, const char* const* argv) {
+  Config config;
+  Options options("gradus-vae", "Trains a variational autoencoder on grey images.");
+  config.declare(options);
+  if (!options.parse(argc, argv)) return Exit::success;
+  config.apply();
+  check_families(config);
+
+  const ImageSet images = load_images(config.data);
+  State state(config, dataset(images.train), images.train.rows * images.train.columns);
+  const bool resumed = !options.resume().empty();
+  RunDirectory run = resumed ? RunDirectory::open(options.resume())
+                             : RunDirectory::create("vae", config.name, options.json());
+  if (resumed) {
+    state.load(run.file("checkpoint.safetensors"));
+    run.rewind(state.steps_done());
+  }
+
+  const data::Dataset test = dataset(images.test);
+  const auto score_now = [&] { return evaluate(state.vae, test, Generator(config.seed, 3)); };
+  const auto numbers = [](const char* elbo, const char* kl, const Score& score) {
+    return Json{{elbo, score.elbo()}, {kl, score.kl}};
+  };
+  const bool finished =
+      train({.epochs = config.epochs,
+             .steps_an_epoch = state.loader.batches(),
+             .steps_done = [&] { return state.steps_done(); },
+             .step = [&] { return numbers("elbo", "kl", state.step()); },
+             .epoch = [&] { return numbers("test_elbo", "test_kl", score_now()); },
+             .save = [&] { return state.save(); }},
+            run, config.max_steps);
+  if (!finished) return Exit::interrupted;
+
+  const NoGrad no_grad;
+  const Score score = score_now();
+  Report report = report_on(state, score, run.metrics());
+  const Tensor pixels = test.range(0, test.size())[0].to(config.type());
+  report.figures = Gallery(state.vae, pixels, images.test).figures(Generator(config.seed, 4));
+  report.config = options.json();
+  write_report(run, report);
+  std::printf("%s\ntest ELBO %.2f nats per image: log-likelihood %.2f - analytic KL %.2f\n",
+              run.file("report.html").c_str(), score.elbo(), score.likelihood, score.kl);
+  return Exit::success;
 }
 
 }  // namespace
 }  // namespace gradus::examples
+
+int main(int argc, char** argv) {
+  using namespace gradus::examples;
+  return run_program("gradus-vae", [&] { return run(argc, argv); });
+}

@@ -29,23 +29,17 @@ struct Best {
 // of a leaf is cheap, its place is looked for only where it is the best so far.
 template <class L, class T>
 GRADUS_INLINE Best<T> best_of_row(const T* x, const ReduceShape& s, Index from, Index to) {
-  const int last = s.reduced.rank - 1;
-  const Index inner = last < 0 ? 1 : s.reduced.size[last];
-  const Index step = last < 0 ? 1 : s.reduced_stride[last];
-  const bool in_place = step == 1 && last <= 0;
-  Walk walk(s.reduced.size, s.reduced_stride, last, from / inner);
-  Index at = from % inner;
+  Elements<T> elements(x, s.reduced, s.reduced_stride, from);
   T buffer[leaf_size];
   Best<T> best;
   best.at = from;
   while (from < to) {
-    const Index n = std::min(to - from, leaf_size);
-    const T* leaf = x + from;
-    if (!in_place) {
-      for (Index i = 0; i < n; ++i) {
-        buffer[i] = x[walk.offset() + at * step];
-        if (++at == inner) at = 0, walk.next();
-      }
+    const T* leaf = elements.here();
+    Index n = std::min(leaf_size, to - from);
+    if (const Index run = elements.run(n); run == n || run >= 64) {
+      elements.skip(n = run);
+    } else {
+      elements.copy(n, buffer);
       leaf = buffer;
     }
     const T m = fold<Max>(fold_leaf<Max, L>(

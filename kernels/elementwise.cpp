@@ -13,7 +13,7 @@ namespace {
 constexpr std::int64_t tile_elements = 32768;  // of the pool
 template <class T>
 constexpr std::int64_t block_elements = 4096 / sizeof(T);  // of a buffer in L1
-constexpr std::int64_t short_row = 128;        // below this, a block holds several rows
+constexpr std::int64_t short_row = 128;                    // below this, a block holds several rows
 constexpr std::int64_t stream_bytes = 16 << 20;
 constexpr int max_operands = max_map_inputs + 2;
 
@@ -309,9 +309,9 @@ void map_gradient(GradientLoop loop, const void* formula, const Extents& extents
   }
 }
 
-#define GRADUS_INSTANTIATE(T)                                                                     \
-  template void map<T>(MapLoop, const void*, const Extents&, std::span<const MapInput>, T*);      \
-  template void map_to_bool<T>(MapLoop, const void*, const Extents&, std::span<const MapInput>,   \
+#define GRADUS_INSTANTIATE(T)                                                                   \
+  template void map<T>(MapLoop, const void*, const Extents&, std::span<const MapInput>, T*);    \
+  template void map_to_bool<T>(MapLoop, const void*, const Extents&, std::span<const MapInput>, \
                                bool*);
 GRADUS_INSTANTIATE(float)
 GRADUS_INSTANTIATE(double)

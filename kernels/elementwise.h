@@ -1,8 +1,8 @@
 // Maps: a formula over any number of broadcast, strided inputs, and the gradient of one.
 //
 // Only the innermost loop is a template of the formula (map_loops.h); what walks the shapes is not.
-// The walk cuts the elements into tiles for the pool. Inputs that are not contiguous along a tile pass
-// through a buffer in L1, so there is one loop for every layout.
+// The walk cuts the elements into tiles for the pool. Inputs that are not contiguous along a tile
+// pass through a buffer in L1, so there is one loop for every layout.
 #pragma once
 
 #include <span>
@@ -27,7 +27,8 @@ struct MapInput {
   std::int64_t stride[max_rank] = {};  // in elements; 0 along broadcast axes
   bool boolean = false;                // bytes of bool, read as 0 and 1
 };
-// A gradient of the map's own input; summed over the axes with stride 0, contiguous along the others.
+// A gradient of the map's own input; summed over the axes with stride 0, contiguous along the
+// others.
 struct MapGradient {
   void* data = nullptr;  // null: not wanted
   std::int64_t stride[max_rank] = {};
@@ -48,8 +49,8 @@ GRADUS_API void map_to_bool(MapLoop loop, const void* formula, const Extents& ex
 // Bytes of scratch memory for map_gradient.
 GRADUS_API std::int64_t map_gradient_scratch(const Extents& extents,
                                              std::span<const MapGradient> gradients);
-// inputs: g, the map's inputs, its output. T: float or double. Sums run in double, in the order of the
-// tiles.
+// inputs: g, the map's inputs, its output. T: float or double. Sums run in double, in the order of
+// the tiles.
 template <class T>
 GRADUS_API void map_gradient(GradientLoop loop, const void* formula, const Extents& extents,
                              std::span<const MapInput> inputs,

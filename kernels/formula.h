@@ -15,7 +15,8 @@
 
 namespace gradus {
 
-// ---- value and derivative along one direction ----------------------------------------------------
+// ---- value and derivative along one direction
+// ----------------------------------------------------
 
 template <class V>
 struct Dual {
@@ -118,10 +119,10 @@ struct Dual {
   }
 
   // Comparisons look at values only.
-#define GRADUS_COMPARE(op)                                                        \
-  GRADUS_DUAL operator op(const Dual& a, const Dual& b) { return a.v op b.v; }    \
-  GRADUS_DUAL operator op(const Dual& a, const V& b) { return a.v op b; }         \
-  GRADUS_DUAL operator op(const V& a, const Dual& b) { return a op b.v; }         \
+#define GRADUS_COMPARE(op)                                                     \
+  GRADUS_DUAL operator op(const Dual& a, const Dual& b) { return a.v op b.v; } \
+  GRADUS_DUAL operator op(const Dual& a, const V& b) { return a.v op b; }      \
+  GRADUS_DUAL operator op(const V& a, const Dual& b) { return a op b.v; }      \
   GRADUS_DUAL operator op(const Dual& a, double b) { return a.v op b; }
   GRADUS_COMPARE(<)
   GRADUS_COMPARE(<=)
@@ -153,10 +154,11 @@ struct Dual {
 #undef GRADUS_DUAL
 };
 
-// ---- what is read --------------------------------------------------------------------------------
+// ---- what is read
+// --------------------------------------------------------------------------------
 
-// A set of inputs, one bit each: every operation joins the sets of its operands. Reading a formula's
-// derivative with Dual<Reads> tells what a gradient needs to keep.
+// A set of inputs, one bit each: every operation joins the sets of its operands. Reading a
+// formula's derivative with Dual<Reads> tells what a gradient needs to keep.
 struct Reads {
   unsigned inputs = 0;
   constexpr Reads(unsigned set) : inputs(set) {}
@@ -207,10 +209,11 @@ struct Reads {
   friend constexpr Reads pow(Reads a, Reads b) { return a.inputs | b.inputs; }
 };
 
-// ---- the library's formulas ----------------------------------------------------------------------
+// ---- the library's formulas
+// ----------------------------------------------------------------------
 
-// A formula may also state its gradient df(g, x, y) where the output y saves work; the dual number is
-// then its test.
+// A formula may also state its gradient df(g, x, y) where the output y saves work; the dual number
+// is then its test.
 namespace formula {
 
 #define GRADUS_FORMULA_OF(Name, text, arguments, expression) \
@@ -218,32 +221,38 @@ namespace formula {
     static constexpr const char* name = text;                \
     GRADUS_INLINE auto operator() arguments const { return expression; }
 
-#define GRADUS_FORMULA_1(Name, text, expression)              \
-  GRADUS_FORMULA_OF(Name, text, (const auto& x), expression)  \
-  };
-#define GRADUS_FORMULA_1_DF(Name, text, expression, gradient)                    \
-  GRADUS_FORMULA_OF(Name, text, (const auto& x), expression)                     \
-  template <class V>                                                             \
+#define GRADUS_FORMULA_1(Name, text, expression)             \
+  GRADUS_FORMULA_OF(Name, text, (const auto& x), expression) \
+  }                                                          \
+  ;
+#define GRADUS_FORMULA_1_DF(Name, text, expression, gradient)                     \
+  GRADUS_FORMULA_OF(Name, text, (const auto& x), expression)                      \
+  template <class V>                                                              \
   GRADUS_INLINE V df(const V& g, [[maybe_unused]] const V& x, const V& y) const { \
-    return gradient;                                                             \
-  }                                                                              \
-  };
-#define GRADUS_FORMULA_2(Name, text, expression)                             \
-  GRADUS_FORMULA_OF(Name, text, (const auto& a, const auto& b), expression)  \
-  };
+    return gradient;                                                              \
+  }                                                                               \
+  }                                                                               \
+  ;
+#define GRADUS_FORMULA_2(Name, text, expression)                            \
+  GRADUS_FORMULA_OF(Name, text, (const auto& a, const auto& b), expression) \
+  }                                                                         \
+  ;
 // With a constant c: x is the tensor.
-#define GRADUS_FORMULA_C(Name, text, expression)              \
-  GRADUS_FORMULA_OF(Name, text, (const auto& x), expression)  \
-  double c;                                                   \
-  };
+#define GRADUS_FORMULA_C(Name, text, expression)             \
+  GRADUS_FORMULA_OF(Name, text, (const auto& x), expression) \
+  double c;                                                  \
+  }                                                          \
+  ;
 
 // Names of public functions with one operand; autograd/ makes them from this list.
-#define GRADUS_UNARY_FORMULAS(X)                                                            \
-  X(neg, Neg) X(abs, Abs) X(sign, Sign) X(exp, Exp) X(expm1, Expm1) X(log, Log)             \
-  X(log1p, Log1p) X(sqrt, Sqrt) X(rsqrt, Rsqrt) X(square, Square) X(reciprocal, Reciprocal) \
-  X(sin, Sin) X(cos, Cos) X(tan, Tan) X(tanh, Tanh) X(sigmoid, Sigmoid)                     \
-  X(softplus, Softplus) X(erf, Erf) X(erfc, Erfc) X(relu, Relu) X(silu, Silu)               \
-  X(floor, Floor) X(ceil, Ceil) X(round, Round)
+#define GRADUS_ALGEBRAIC_FORMULAS(X)                                        \
+  X(neg, Neg)                                                               \
+  X(abs, Abs) X(sign, Sign) X(sqrt, Sqrt) X(rsqrt, Rsqrt) X(square, Square) \
+      X(reciprocal, Reciprocal) X(relu, Relu) X(floor, Floor) X(ceil, Ceil) X(round, Round)
+#define GRADUS_TRANSCENDENTAL_FORMULAS(X)                                                       \
+  X(exp, Exp)                                                                                   \
+  X(expm1, Expm1) X(log, Log) X(log1p, Log1p) X(sin, Sin) X(cos, Cos) X(tan, Tan) X(tanh, Tanh) \
+      X(sigmoid, Sigmoid) X(softplus, Softplus) X(erf, Erf) X(erfc, Erfc) X(silu, Silu)
 
 GRADUS_FORMULA_1(Neg, "neg", -x)
 GRADUS_FORMULA_1(Abs, "abs", abs(x))
@@ -253,9 +262,9 @@ GRADUS_FORMULA_1_DF(Expm1, "expm1", expm1(x), g*(y + 1.0))
 GRADUS_FORMULA_1(Log, "log", log(x))
 GRADUS_FORMULA_1(Log1p, "log1p", log1p(x))
 GRADUS_FORMULA_1_DF(Sqrt, "sqrt", sqrt(x), 0.5 * g / y)
-GRADUS_FORMULA_1_DF(Rsqrt, "rsqrt", rsqrt(x), -0.5 * g * y*(y* y))
+GRADUS_FORMULA_1_DF(Rsqrt, "rsqrt", rsqrt(x), -0.5 * g * y * (y * y))
 GRADUS_FORMULA_1(Square, "square", x* x)
-GRADUS_FORMULA_1_DF(Reciprocal, "reciprocal", 1.0 / x, -(g * (y * y)))
+GRADUS_FORMULA_1_DF(Reciprocal, "reciprocal", 1.0 / x, -(g*(y* y)))
 GRADUS_FORMULA_1(Sin, "sin", sin(x))
 GRADUS_FORMULA_1(Cos, "cos", cos(x))
 GRADUS_FORMULA_1_DF(Tan, "tan", tan(x), g*(y* y + 1.0))
@@ -344,8 +353,7 @@ struct GeluTanh {
   static constexpr const char* name = "gelu";
   GRADUS_INLINE auto operator()(const auto& x) const {
     const auto w = select(x < -40.0, -40.0, select(x > 40.0, 40.0, x));
-    return select(x > 40.0, x,
-                  w * sigmoid(1.5957691216057308 * (w + 0.044715 * (w * w * w))));
+    return select(x > 40.0, x, w * sigmoid(1.5957691216057308 * (w + 0.044715 * (w * w * w))));
   }
 };
 

@@ -15,7 +15,7 @@ namespace gradus::detail {
 // f(x_0, ..., Dual{x_k, g}, ...).d: the gradient with respect to input k alone.
 template <int k, class F, class V, std::size_t... I>
 GRADUS_INLINE auto along(const F& f, const V& g, const std::array<V, sizeof...(I)>& x,
-                          std::index_sequence<I...>) {
+                         std::index_sequence<I...>) {
   auto pick = [&](auto i) -> decltype(auto) {
     if constexpr (i == k)
       return Dual<V>{x[i], g};
@@ -30,7 +30,9 @@ GRADUS_INLINE auto along(const F& f, const V& g, const std::array<V, sizeof...(I
 }
 
 template <class F, class V>
-concept StatesGradient = requires(const F& f, const V& v) { f.df(v, v, v); };
+concept StatesGradient = requires(const F& f, const V& v) {
+  f.df(v, v, v);
+};
 
 // The gradient by the formula's own df where it has one, by dual numbers elsewhere.
 template <int k, class F, class V, std::size_t K>
@@ -46,7 +48,8 @@ template <int k, int K, class F>
 constexpr unsigned gradient_reads(const F& f) {
   std::array<Reads, K> x = [&]<std::size_t... I>(std::index_sequence<I...>) {
     return std::array<Reads, K>{Reads(1u << I)...};
-  }(std::make_index_sequence<K>{});
+  }
+  (std::make_index_sequence<K>{});
   return gradient_of<k>(f, Reads(0u), x, Reads(1u << K)).inputs;
 }
 
@@ -110,7 +113,8 @@ void gradient_loop(const void* formula, const void* const* inputs, void* const* 
         (detail::store(L(gradient_of<first + static_cast<int>(I)>(f, g, v, y)), d[first + I] + i,
                        left, stream),
          ...);
-      }(std::make_index_sequence<last - first>{});
+      }
+      (std::make_index_sequence<last - first>{});
     }
   });
 }
@@ -127,7 +131,8 @@ void gradient_loops(const void* formula, const void* const* x, void* const* d, s
                        formula, x, d, n, stream)
                  : void()),
            ...);
-  }(std::make_index_sequence<K>{});
+  }
+  (std::make_index_sequence<K>{});
 }
 
 }  // namespace gradus::detail

@@ -148,12 +148,13 @@ GRADUS_INLINE void turn(typename L::Bits word, L& cosine, L& sine) {
   using T = typename L::value_type;
   using Bits = typename L::Bits;
   using Int = typename Bits::Int;
-  static constexpr auto cosine_terms = sine_series < sizeof(T) == 4 ? 5 : 9 > (0);
-  static constexpr auto sine_terms = sine_series < sizeof(T) == 4 ? 5 : 9 > (1);
+  constexpr int terms = sizeof(T) == 4 ? 5 : 9;
+  static constexpr auto cosine_terms = sine_series<terms>(0), sine_terms = sine_series<terms>(1);
   constexpr int quarter = width<T> - 2;
-  const Bits shifted = word + Bits(Int{1} << (quarter - 1));
-  const Bits q = shifted >> quarter;
-  const Bits rest = (shifted & Bits((Int{1} << quarter) - 1)) >> (quarter - mantissa<T>);
+  const Bits half(Int{1} << (quarter - 1)), below((Int{1} << quarter) - 1);
+  const Bits q = ((word >> (quarter - 1)) + Bits(1)) >> 1;  // the nearest quarter; 4 is 0
+  // The rest plus half a quarter: adding half of the modulus flips one bit.
+  const Bits rest = ((word ^ half) & below) >> (quarter - mantissa<T>);
   const L x = (L::from_bits(rest | L(integer_base<T>).bits()) - L(1.5 * integer_base<T>)) *
               L(std::numbers::pi / 2 / integer_base<T>);
   const L xx = x * x;

@@ -189,28 +189,18 @@ class Reduction {
   // Terms [from, to) of the output whose elements start at x.
   template <class L, class Term, class Op>
   GRADUS_INLINE T reduce_row(const T* x, Index from, Index to, L parameter) const {
-    const int last = s_.reduced.rank - 1;
-    const Index inner = last < 0 ? 1 : s_.reduced.size[last];
-    const Index step = last < 0 ? 1 : s_.reduced_stride[last];
-    const bool in_place = step == 1 && (last <= 0 || inner >= 64);
-    Walk walk(s_.reduced.size, s_.reduced_stride, last, from / inner);
-    Index at = from % inner;
-    T buffer[leaf_size];
+    Elements<T> elements(x, s_.reduced, s_.reduced_stride, from);
     Cascade<Op, L> cascade;
+    T buffer[leaf_size];
     while (from < to) {
-      const T* leaf = x + walk.offset() + at;
-      const Index n = std::min(in_place ? std::min(to - from, inner - at) : to - from, leaf_size);
-      if (in_place) {
-        at += n;
-        if (at == inner) at = 0, walk.next();
+      const T *leaf = elements.here(), *end = end_;
+      Index n = std::min(leaf_size, to - from);
+      if (const Index run = elements.run(n); run == n || run >= 64) {
+        elements.skip(n = run);
       } else {
-        for (Index i = 0; i < n; ++i) {
-          buffer[i] = x[walk.offset() + at * step];
-          if (++at == inner) at = 0, walk.next();
-        }
-        leaf = buffer;
+        elements.copy(n, buffer);
+        leaf = buffer, end = buffer + leaf_size;
       }
-      const T* end = in_place ? end_ : buffer + leaf_size;
       cascade.add(fold_leaf<Op, L>(n, [&](Index i, Index m) GRADUS_LAMBDA {
         return Term()(load_first<L>(leaf + i, m, end), parameter);
       }));

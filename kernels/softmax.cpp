@@ -139,8 +139,7 @@ void cross_entropy_vjp(const T* x, const Index* target, const T* lse, const T* g
     using L = std::decay_t<decltype(lane)>;
     const T *from = x + r * n, *end = x + last * n;
     const L shift(lse[r]), scale(g[r * g_stride]);
-    // exp(t) - 1 loses every digit where the prediction is right; expm1 none.
-    const L hit = expm1(L(from[target[r]]) - shift) * scale;
+    const L hit = (exp(L(from[target[r]]) - shift) - 1.0) * scale;  // before dx replaces x
     for_lanes<L>(n, [&](Index i, Index m) GRADUS_LAMBDA {
       store_first(exp(load_first<L>(from + i, m, end) - shift) * scale, dx + r * n + i, m);
     });

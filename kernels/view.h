@@ -19,8 +19,8 @@ struct Extents {
   }
 };
 
-// Element (i, j, ...) lies at data[i * stride[0] + j * stride[1] + ...]; strides count elements and may
-// be 0 (broadcast) or negative (flipped). The extents belong to the loop, not to the view.
+// Element (i, j, ...) lies at data[i * stride[0] + j * stride[1] + ...]; strides count elements and
+// may be 0 (broadcast) or negative (flipped). The extents belong to the loop, not to the view.
 template <class T>
 struct Strided {
   T* data = nullptr;

@@ -24,50 +24,13 @@ class Misfits {
   bool empty() const { return kinds_.empty(); }
   std::string text() const {
     std::string all;
-    for (const auto& [name, list] : kinds_) all += (all.empty() ? "" : "; ") + name + ' ' + list;
+    for (const auto& [name, list] : kinds_) all += (all.empty() ? "" : "; ") + name + ": " + list;
     return all;
   }
 
  private:
   std::vector<std::pair<std::string, std::string>> kinds_;
 };
-
-void load_from(const NamedTensors& model, const NamedTensors& source, const std::string& what,
-               Here here) {
-  Misfits misfits;
-  std::unordered_map<std::string, const Tensor*> given;
-  for (const auto& [name, value] : source) {
-    require(value.defined(), "load: ", what, " has no value for ", name);
-    if (!given.emplace(name, &value).second) misfits.add("twice", name);
-  }
-  std::unordered_set<std::string> known;
-  for (const auto& [name, tensor] : model) {
-    known.insert(name);
-    const auto found = given.find(name);
-    if (found == given.end()) {
-      misfits.add("missing", name);
-      continue;
-    }
-    const Tensor& value = *found->second;
-    if (value.shape() != tensor.shape())
-      misfits.add("shapes differ:", name, " is ", value.shape(), ", the model's ", tensor.shape());
-    if (value.dtype() != tensor.dtype())
-      misfits.add("dtypes differ:", name, " is ", value.dtype(), ", the model's ", tensor.dtype());
-  }
-  for (const auto& [name, value] : source)
-    if (!known.contains(name)) misfits.add("unexpected", name);
-  require(misfits.empty(), "load: ", what, " does not fit the model: ", misfits.text());
-
-  // Whatever needs memory comes first: the copies below cannot fail half way.
-  std::vector<Tensor> values;
-  values.reserve(model.size());
-  for (const auto& [name, tensor] : model) {
-    Tensor value = given.at(name)->detach().to(tensor.device());
-    const bool shared = value.impl().storage == tensor.impl().storage;
-    values.push_back(shared ? value.clone() : value);
-  }
-  for (std::size_t i = 0; i < model.size(); ++i) model[i].second.detach().copy_(values[i], here);
-}
 
 // The handle goes on as `value`, which has its shape; the leaf of graphs stays.
 void change(const Tensor& handle, const Tensor& value) {
@@ -92,6 +55,44 @@ void move_all(const NamedTensors& tensors, Target target, bool floating_only, He
 }
 
 }  // namespace
+
+void assign(const char* operation, const char* target, const NamedTensors& tensors,
+            const std::string& source, const NamedTensors& values, Here here) {
+  Misfits misfits;
+  std::unordered_map<std::string, const Tensor*> given;
+  for (const auto& [name, value] : values) {
+    require(value.defined(), operation, ": ", source, " has no value for ", name);
+    if (!given.emplace(name, &value).second) misfits.add("twice", name);
+  }
+  std::unordered_set<std::string> known;
+  for (const auto& [name, tensor] : tensors) {
+    known.insert(name);
+    const auto found = given.find(name);
+    if (found == given.end()) {
+      misfits.add("missing", name);
+      continue;
+    }
+    const Tensor& value = *found->second;
+    if (value.shape() != tensor.shape())
+      misfits.add("of another shape", name, ' ', value.shape(), " instead of ", tensor.shape());
+    if (value.dtype() != tensor.dtype())
+      misfits.add("of another dtype", name, ' ', value.dtype(), " instead of ", tensor.dtype());
+  }
+  for (const auto& [name, value] : values)
+    if (!known.contains(name)) misfits.add("unexpected", name);
+  require(misfits.empty(), operation, ": ", source, " does not fit ", target, ": ", misfits.text());
+
+  // Whatever needs memory comes first: the copies at the end cannot fail half way.
+  std::vector<Tensor> sources;
+  sources.reserve(tensors.size());
+  for (const auto& [name, tensor] : tensors) {
+    const Tensor value = given.at(name)->detach().to(tensor.device());
+    const bool shared = value.impl().storage == tensor.impl().storage;
+    sources.push_back(shared ? value.clone() : value);
+  }
+  for (std::size_t i = 0; i < tensors.size(); ++i)
+    tensors[i].second.detach().copy_(sources[i], here);
+}
 
 void drop_repeated(NamedTensors& tensors) {
   std::unordered_set<const TensorImpl*> seen;
@@ -128,12 +129,12 @@ void move_to(const NamedTensors& tensors, Device device, Here here) {
 }
 
 void load(const NamedTensors& model, const NamedTensors& source, Here here) {
-  load_from(model, source, "the list", here);
+  assign("load", "the model", model, "the list", source, here);
 }
 void load(const NamedTensors& model, const std::filesystem::path& path,
           std::map<std::string, std::string>* metadata, Here here) {
   std::map<std::string, std::string> read;
-  load_from(model, load_safetensors(path, &read), path.string(), here);
+  assign("load", "the model", model, path.string(), load_safetensors(path, &read), here);
   if (metadata) *metadata = std::move(read);
 }
 

@@ -78,6 +78,9 @@ GRADUS_API void move_to(const NamedTensors& tensors, Device device, Here here);
 GRADUS_API void load(const NamedTensors& model, const NamedTensors& source, Here here);
 GRADUS_API void load(const NamedTensors& model, const std::filesystem::path& path,
                      std::map<std::string, std::string>* metadata, Here here);
+// The rule of load() for any list of tensors: "operation: source does not fit target: ...".
+void assign(const char* operation, const char* target, const NamedTensors& tensors,
+            const std::string& source, const NamedTensors& values, Here here);
 
 }  // namespace detail
 

@@ -14,9 +14,10 @@ void check(const char* name, std::int64_t step, double rate) {
   require(rate >= 0 && std::isfinite(rate), name, ": the rate must be finite and at least 0: ", rate);
 }
 
-// From a at t = 0 to b at t = 1.
+// From a at t = 0 to b at t = 1, exactly so at both ends.
 double half_cosine(double a, double b, double t) {
-  return b + (a - b) * 0.5 * (1 + std::cos(std::numbers::pi * t));
+  const double weight = 0.5 * (1 + std::cos(std::numbers::pi * t));
+  return a * weight + b * (1 - weight);
 }
 
 }  // namespace

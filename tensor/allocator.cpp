@@ -31,9 +31,9 @@ namespace {
 
 constexpr std::int64_t alignment = 64;
 constexpr std::int64_t huge_page = 2 << 20;
-constexpr std::int64_t huge_from = 4 << 20;   // blocks from here on are asked for as huge pages
+constexpr std::int64_t huge_from = 4 << 20;     // blocks from here on are asked for as huge pages
 constexpr std::int64_t small_below = 64 << 10;  // blocks a thread keeps for itself
-constexpr int kept_by_thread = 64;            // of each class
+constexpr int kept_by_thread = 64;              // of each class
 constexpr int classes = 4 * 60;
 
 // Four classes for each power of two: at most a quarter of a block is unused.

@@ -33,10 +33,14 @@ void copy_elements(const Tensor& from, const Tensor& to) {
     cpu::copy_strided<U>(extents_of(to.shape()), x, y);
   };
   switch (item_size(from.dtype())) {
-    case 1: return run(std::uint8_t{});
-    case 2: return run(std::uint16_t{});
-    case 4: return run(std::uint32_t{});
-    default: return run(std::uint64_t{});
+    case 1:
+      return run(std::uint8_t{});
+    case 2:
+      return run(std::uint16_t{});
+    case 4:
+      return run(std::uint32_t{});
+    default:
+      return run(std::uint64_t{});
   }
 }
 
@@ -85,8 +89,8 @@ void require_dtype(const char* operation, const Tensor& t, DType dtype, const ch
 
 void require_floating(const char* operation, const Tensor& t) {
   require_defined(operation, t);
-  require(t.dtype() == DType::f32 || t.dtype() == DType::f64, operation,
-          ": takes f32 or f64, got ", t.dtype());
+  require(t.dtype() == DType::f32 || t.dtype() == DType::f64, operation, ": takes f32 or f64, got ",
+          t.dtype());
 }
 
 }  // namespace gradus::detail

@@ -15,9 +15,12 @@ std::ostream& operator<<(std::ostream& out, DType t) { return out << name(t); }
 
 std::ostream& operator<<(std::ostream& out, Device d) {
   switch (d.kind) {
-    case Device::Kind::cpu: return out << "cpu";
-    case Device::Kind::emulated: return out << "emulated";
-    case Device::Kind::cuda: break;
+    case Device::Kind::cpu:
+      return out << "cpu";
+    case Device::Kind::emulated:
+      return out << "emulated";
+    case Device::Kind::cuda:
+      break;
   }
   return out << "cuda(" << static_cast<int>(d.index) << ")";
 }

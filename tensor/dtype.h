@@ -24,11 +24,15 @@ GRADUS_API std::ostream& operator<<(std::ostream&, DType);
 constexpr std::int64_t item_size(DType t) noexcept {
   switch (t) {
     case DType::f64:
-    case DType::i64: return 8;
+    case DType::i64:
+      return 8;
     case DType::f32:
-    case DType::i32: return 4;
-    case DType::bf16: return 2;
-    default: return 1;
+    case DType::i32:
+      return 4;
+    case DType::bf16:
+      return 2;
+    default:
+      return 1;
   }
 }
 // f32, f64 and bf16.
@@ -38,10 +42,10 @@ template <class T>
 inline constexpr bool is_element = false;
 template <class T>
 inline constexpr DType dtype_of = DType::f32;
-#define GRADUS_ELEMENT(type, value)         \
-  template <>                               \
+#define GRADUS_ELEMENT(type, value)              \
+  template <>                                    \
   inline constexpr bool is_element<type> = true; \
-  template <>                               \
+  template <>                                    \
   inline constexpr DType dtype_of<type> = DType::value;
 GRADUS_ELEMENT(float, f32)
 GRADUS_ELEMENT(double, f64)
@@ -56,13 +60,20 @@ GRADUS_ELEMENT(bool, boolean)
 template <class F>
 decltype(auto) with_any(DType t, F&& f) {
   switch (t) {
-    case DType::f32: return f(float{});
-    case DType::f64: return f(double{});
-    case DType::bf16: return f(gradus::bf16{});
-    case DType::i32: return f(std::int32_t{});
-    case DType::i64: return f(std::int64_t{});
-    case DType::u8: return f(std::uint8_t{});
-    case DType::boolean: break;
+    case DType::f32:
+      return f(float{});
+    case DType::f64:
+      return f(double{});
+    case DType::bf16:
+      return f(gradus::bf16{});
+    case DType::i32:
+      return f(std::int32_t{});
+    case DType::i64:
+      return f(std::int64_t{});
+    case DType::u8:
+      return f(std::uint8_t{});
+    case DType::boolean:
+      break;
   }
   return f(bool{});
 }

@@ -116,8 +116,9 @@ struct Write {
     --depth;
   }
   void between(int levels) {
-    text += levels == 1 ? ", " : "," + std::string(static_cast<std::size_t>(levels - 1), '\n') +
-                                     std::string(static_cast<std::size_t>(depth), ' ');
+    text += levels == 1 ? ", "
+                        : "," + std::string(static_cast<std::size_t>(levels - 1), '\n') +
+                              std::string(static_cast<std::size_t>(depth), ' ');
   }
   void gap(int levels) {
     text += "...";

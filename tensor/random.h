@@ -1,5 +1,5 @@
-// Random numbers: Philox keyed by (seed, stream, element index). The same seed gives the same numbers
-// for any number of threads.
+// Random numbers: Philox keyed by (seed, stream, element index). The same seed gives the same
+// numbers for any number of threads.
 #pragma once
 
 #include "gradus/tensor/tensor.h"
@@ -28,8 +28,8 @@ class GRADUS_API Generator {
 GRADUS_API Tensor rand(const Shape&, Generator&, DType = DType::f32);   // uniform in [0, 1)
 GRADUS_API Tensor randn(const Shape&, Generator&, DType = DType::f32);  // standard normal
 GRADUS_API Tensor randint(std::int64_t low, std::int64_t high, const Shape&, Generator&);  // i64
-GRADUS_API Tensor bernoulli(double p, const Shape&, Generator&);     // boolean, true with p in [0, 1]
-GRADUS_API Tensor bernoulli(const Tensor& p, Generator&);            // boolean, one p an element
-GRADUS_API Tensor permutation(std::int64_t n, Generator&);           // i64, of 0 .. n-1
+GRADUS_API Tensor bernoulli(double p, const Shape&, Generator&);  // boolean, true with p in [0, 1]
+GRADUS_API Tensor bernoulli(const Tensor& p, Generator&);         // boolean, one p an element
+GRADUS_API Tensor permutation(std::int64_t n, Generator&);        // i64, of 0 .. n-1
 
 }  // namespace gradus

@@ -15,7 +15,8 @@ namespace gradus {
 class GRADUS_API Shape {
  public:
   Shape() = default;
-  Shape(std::initializer_list<std::int64_t> sizes) : Shape(std::span(sizes.begin(), sizes.size())) {}
+  Shape(std::initializer_list<std::int64_t> sizes)
+      : Shape(std::span(sizes.begin(), sizes.size())) {}
   explicit Shape(std::span<const std::int64_t> sizes);
 
   int size() const noexcept { return rank_; }
@@ -48,8 +49,8 @@ class GRADUS_API Shape {
 
 GRADUS_API std::ostream& operator<<(std::ostream&, const Shape&);  // (2, 3), (5,), ()
 
-// Number of elements. Negative sizes are errors, and so is a product of the sizes above 2^62 bytes of
-// `item` bytes each, zeros left out of the product: an empty tensor's strides must fit as well.
+// Number of elements. Negative sizes are errors, and so is a product of the sizes above 2^62 bytes
+// of `item` bytes each, zeros left out of the product: an empty tensor's strides must fit as well.
 GRADUS_API std::int64_t checked_numel(const char* operation, const Shape&, std::int64_t item = 1);
 
 // Row-major strides, in elements.

@@ -37,8 +37,8 @@ Tensor make(Ref<Storage> storage, const Shape& shape, const Shape& strides, std:
 std::pair<std::int64_t, std::int64_t> reach(const Shape& shape, const Shape& strides) {
   std::int64_t low = 0, high = 0;
   for (int i = 0; i < shape.size(); ++i) {
-    require(std::abs(strides[i]) <= (std::int64_t{1} << 40), "from_blob: stride out of range: ",
-            strides);
+    require(std::abs(strides[i]) <= (std::int64_t{1} << 40),
+            "from_blob: stride out of range: ", strides);
     (strides[i] < 0 ? low : high) += strides[i] * (shape[i] - 1);
   }
   return {low, high};
@@ -48,9 +48,7 @@ std::pair<std::int64_t, std::int64_t> reach(const Shape& shape, const Shape& str
 
 void Tensor::undefined() { fail("tensor: used before it was given a value"); }
 
-std::int64_t Tensor::size(int axis) const {
-  return shape()[checked_axis("size", axis, dim())];
-}
+std::int64_t Tensor::size(int axis) const { return shape()[checked_axis("size", axis, dim())]; }
 
 const std::byte* Tensor::raw_data() const {
   require(device() == Device::cpu, "data: the tensor lives on ", device(), "; copy it with .to()");
@@ -103,8 +101,9 @@ Tensor Tensor::alias(const Shape& shape, const Shape& strides, std::int64_t offs
 }
 
 Tensor& Tensor::copy_(const Tensor& source, Here here) {
-  require(!source.requires_grad(),
-          "copy_: writes are not recorded, and the source is part of a graph (use source.detach())");
+  require(
+      !source.requires_grad(),
+      "copy_: writes are not recorded, and the source is part of a graph (use source.detach())");
   require(dtype() == source.dtype(), "copy_: dtypes differ: ", dtype(), " and ", source.dtype());
   require(broadcast_shapes("copy_", shape(), source.shape()) == shape(),
           "copy_: the source does not broadcast to ", shape(), ": ", source.shape());
@@ -112,9 +111,8 @@ Tensor& Tensor::copy_(const Tensor& source, Here here) {
   const bool shares = source.impl().storage == impl().storage;
   const Tensor from = shares ? detail::contiguous_copy(source) : source;
   impl().storage->note_write(here);
-  detail::copy_elements(from.alias(shape(), detail::broadcast_strides(from, shape()),
-                                   from.impl().offset),
-                        *this);
+  detail::copy_elements(
+      from.alias(shape(), detail::broadcast_strides(from, shape()), from.impl().offset), *this);
   return *this;
 }
 

@@ -108,7 +108,8 @@ class GRADUS_API Tensor {
   Tensor operator[](std::int64_t i) const;
   Tensor slice(std::int64_t axis, std::int64_t start, std::int64_t stop, std::int64_t step = 1,
                Here here = Here::now()) const;
-  Tensor reshape(const Shape&, Here here = Here::now()) const;  // one size may be -1; copies if it must
+  Tensor reshape(const Shape&,
+                 Here here = Here::now()) const;  // one size may be -1; copies if it must
   Tensor transpose(std::int64_t a, std::int64_t b, Here here = Here::now()) const;
   Tensor permute(const Shape& axes, Here here = Here::now()) const;
   Tensor expand(const Shape&, Here here = Here::now()) const;  // -1 keeps a size
@@ -154,8 +155,8 @@ class GRADUS_API Tensor {
   Ref<TensorImpl> impl_;
 };
 
-// An operand of a public operation together with the caller's place: built implicitly from a tensor,
-// for operators too.
+// An operand of a public operation together with the caller's place: built implicitly from a
+// tensor, for operators too.
 struct At {
   const Tensor& tensor;
   Here here;

@@ -234,7 +234,7 @@ TEST(Progress, WithoutATerminalOnlyLinesAppear) {
   testing::internal::CaptureStderr();
   {
     Progress progress(0, 10);
-    progress.step(1, 2.5);
+    progress.step(1, "loss", 2.5);
     progress.say("epoch 1 done");
   }
   EXPECT_EQ(testing::internal::GetCapturedStdout(), "epoch 1 done\n");

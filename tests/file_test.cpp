@@ -169,12 +169,12 @@ TEST(WriteFileAtomically, SurvivesKill) {
   const auto path = directory / "file";
   const std::string texts[] = {std::string(1 << 20, 'a'), std::string(1 << 20, 'b')};
   write(path, texts[0]);
-  for (int round = 0; round < 20; ++round) {
+  for (int round = 0; round < 10; ++round) {
     const pid_t child = ::fork();
     ASSERT_GE(child, 0);
     if (child == 0)
       for (int i = 0;; ++i) write(path, texts[i % 2]);
-    std::this_thread::sleep_for(std::chrono::microseconds(500 + 700 * round));
+    std::this_thread::sleep_for(std::chrono::microseconds(500 + 1500 * round));
     ::kill(child, SIGKILL);
     ASSERT_EQ(::waitpid(child, nullptr, 0), child);
     const std::string text = read_bytes(path);

@@ -46,6 +46,8 @@ class GemmTest : public testing::Test {
     const std::vector<T> old = c;
     cpu::gemm(s, alpha, a.data(), b.data(), beta, c.data());
 
+    // Large products are compared in some of their elements.
+    const int64_t step = s.m * s.n * s.k > 2000000 ? 19 : 1;
     std::vector<char> written(c.size());
     const double eps = std::numeric_limits<T>::epsilon();
     const double tolerance = (4 + 2 * std::sqrt(static_cast<double>(s.k))) * eps;
@@ -60,6 +62,8 @@ class GemmTest : public testing::Test {
       for (int64_t i = 0; i < s.m; ++i) {
         for (int64_t j = 0; j < s.n; ++j) {
           const auto to = static_cast<std::size_t>(offset[2] + i * s.ldc + j);
+          written[to] = 1;
+          if ((i * s.n + j) % step != 0) continue;
           double sum = 0, size = 0;
           for (int64_t l = 0; l < s.k; ++l) {
             const double x = a[offset[0] + (s.transpose_a ? l * s.lda + i : i * s.lda + l)];
@@ -72,7 +76,6 @@ class GemmTest : public testing::Test {
             size += std::abs(beta * old[to]);
           }
           ASSERT_LE(std::abs(c[to] - sum), tolerance * size) << "at " << i << ", " << j;
-          written[to] = 1;
         }
       }
     }

@@ -91,11 +91,7 @@ void push_gathers(std::vector<Row>& rows) {
           double* p = y.mutable_data<double>();
           const Shape strides = contiguous_strides(y.shape());
           each_index(x[1].shape(), [&](Shape i) {
-            const double value = x[1].data<double>()[[&] {
-              std::int64_t offset = 0;
-              for (int a = 0; a < x[1].dim(); ++a) offset += i[a] * x[1].strides()[a];
-              return offset;
-            }()];
+            const double value = at(x[1], i);
             i[axis] = static_cast<std::int64_t>(at(index, i));
             std::int64_t offset = 0;
             for (int a = 0; a < y.dim(); ++a) offset += i[a] * strides[a];

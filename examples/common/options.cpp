@@ -62,7 +62,8 @@ void set(T& field, const Json& value, const FlagRule& rule, const auto& refuse_v
       refuse_value();
   } else {
     const auto number = static_cast<double>(candidate);
-    if (number < rule.low || (rule.above_low && number == rule.low)) refuse_value();
+    const bool low = rule.above_low ? number <= rule.low : number < rule.low;
+    if (low || number > rule.high) refuse_value();
   }
   field = candidate;
 }
@@ -81,6 +82,7 @@ std::string expectation(const Options::Field& field, const FlagRule& rule) {
   if (rule.above_low) text << " above " << rule.low;
   if (!rule.above_low && rule.low > -1e300) text << ", at least " << rule.low;
   if (std::holds_alternative<std::uint64_t*>(field)) text << ", at least 0";
+  if (rule.high < 1e300) text << ", at most " << rule.high;
   return text.str();
 }
 

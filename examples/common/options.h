@@ -21,8 +21,9 @@ std::string nearest(const std::string& word, const std::vector<std::string>& kno
 struct FlagRule {
   double low = -std::numeric_limits<double>::max();  // NaN and infinities are always refused
   bool above_low = false;                            // low itself is refused too
-  std::vector<std::string> choices = {};             // if any: the value is one of these words
-  bool may_change = false;                           // when the run is resumed
+  double high = std::numeric_limits<double>::max();
+  std::vector<std::string> choices = {};  // if any: the value is one of these words
+  bool may_change = false;                // when the run is resumed
 };
 
 // A field keeps its default unless one of these gives it a value, the later ones winning: the run

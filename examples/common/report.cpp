@@ -159,6 +159,7 @@ p { color: var(--soft); margin: 0 0 20px; }
 .numbers dd { margin: 0; font-size: 22px; font-variant-numeric: tabular-nums; }
 figure { margin: 0 0 26px; }
 figcaption { font-weight: 600; margin-bottom: 8px; }
+figcaption::first-letter { text-transform: uppercase; }
 figcaption small { display: block; font-weight: 400; font-size: 14px; color: var(--soft); }
 img { max-width: 100%; border-radius: 8px; border: 1px solid var(--line); image-rendering: pixelated; }
 svg { width: 100%; height: auto; background: var(--card); border: 1px solid var(--line);
@@ -187,8 +188,8 @@ void numbers(std::ostream& out, const Report& report) {
 void figures(std::ostream& out, const Report& report) {
   out << "<h2>Pictures</h2>\n";
   for (const Figure& figure : report.figures) {
-    out << "<figure><figcaption>" << escape(figure.title) << "<small>" << escape(figure.caption)
-        << "</small></figcaption>\n<img alt=\"" << escape(figure.title)
+    out << "<figure><figcaption>" << escape(figure.name) << "<small>" << escape(figure.caption)
+        << "</small></figcaption>\n<img alt=\"" << escape(figure.name)
         << "\" src=\"data:image/png;base64," << base64(figure.png) << "\"></figure>\n";
   }
 }
@@ -228,6 +229,12 @@ std::string html(const Report& report) {
   configuration(out, report);
   out << "</body></html>\n";
   return out.str();
+}
+
+void write_report(const RunDirectory& run, const Report& report) {
+  for (const Figure& figure : report.figures)
+    write_file(run.file(figure.name + ".png"), figure.png);
+  write_file(run.file("report.html"), html(report));
 }
 
 std::string base64(const Bytes& bytes) {

@@ -6,11 +6,9 @@
 #include <utility>
 #include <vector>
 
-#include "examples/common/file.h"
+#include "examples/common/run_directory.h"
 
 namespace gradus::examples {
-
-using Json = nlohmann::ordered_json;
 
 struct Series {
   std::string name;
@@ -23,7 +21,7 @@ struct Chart {
 };
 
 struct Figure {
-  std::string title, caption;
+  std::string name, caption;  // the name is also that of its file in the run directory
   Bytes png;
 };
 
@@ -39,6 +37,9 @@ struct Report {
 Series series_of(const std::string& name, const std::vector<Json>& metrics, const std::string& key);
 
 std::string html(const Report& report);
+
+// Writes report.html, and each figure as <name>.png.
+void write_report(const RunDirectory& run, const Report& report);
 
 std::string base64(const Bytes& bytes);
 

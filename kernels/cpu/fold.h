@@ -118,12 +118,14 @@ GRADUS_INLINE L fold_leaf(std::int64_t n, const At& at) {
 template <class Op, class L>
 class Cascade {
  public:
-  GRADUS_INLINE void add(L x) {
+  GRADUS_INLINE void add(const L& leaf) {
+    L x = leaf;
     int i = 0;
     for (std::uint64_t n = leaves_++; n & 1; n >>= 1) x = Op::of(level_[i++], x);
     level_[i] = x;
   }
   GRADUS_INLINE L total() const {
+    if (leaves_ == 1) return level_[0];
     L x(Op::identity);
     int i = 0;
     for (std::uint64_t n = leaves_; n > 0; n >>= 1, ++i)
@@ -139,18 +141,12 @@ class Cascade {
 // The fold of any number of elements, to one number.
 template <class Op, class L, class At>
 GRADUS_INLINE auto fold_run(std::int64_t n, const At& at) {
-  L total(Op::identity);
-  if (n <= leaf_size) {
-    total = fold_leaf<Op, L>(n, at);
-  } else {
-    Cascade<Op, L> cascade;
-    for (std::int64_t begin = 0; begin < n; begin += leaf_size)
-      cascade.add(fold_leaf<Op, L>(std::min(leaf_size, n - begin),
-                                   [&](std::int64_t i, std::int64_t m)
-                                       GRADUS_LAMBDA { return at(begin + i, m); }));
-    total = cascade.total();
-  }
-  return fold<Op>(total);
+  Cascade<Op, L> cascade;
+  for (std::int64_t begin = 0; begin < n; begin += leaf_size)
+    cascade.add(fold_leaf<Op, L>(std::min(leaf_size, n - begin),
+                                 [&](std::int64_t i, std::int64_t m)
+                                     GRADUS_LAMBDA { return at(begin + i, m); }));
+  return fold<Op>(cascade.total());
 }
 
 }  // namespace gradus::cpu

@@ -1,0 +1,318 @@
+#include "gradus/nn/optim.h"
+
+#include <algorithm>
+#include <cmath>
+#include <unordered_set>
+
+#include "gradus/autograd/ops.h"
+#include "gradus/kernels/optim.h"
+#include "gradus/nn/module.h"
+#include "gradus/tensor/copy.h"
+
+namespace gradus::optim {
+namespace {
+
+void require_rate(const char* name, const char* what, double value) {
+  require(value >= 0 && std::isfinite(value), name, ": ", what,
+          " must be finite and at least 0: ", value);
+}
+
+void require_fraction(const char* name, const char* what, double value) {
+  require(value >= 0 && value < 1, name, ": ", what, " must lie in [0, 1): ", value);
+}
+
+std::vector<Group> one_group(std::vector<Tensor> parameters) {
+  return {{.parameters = std::move(parameters)}};
+}
+
+// What the kernels can walk. Asked at every step: nn::to() may have changed it.
+void require_plain(const char* name, std::size_t i, const Tensor& p) {
+  require(p.dtype() == DType::f32 || p.dtype() == DType::f64, name, ": parameter ", i,
+          " must be f32 or f64, got ", p.dtype());
+  require(p.is_contiguous(), name, ": parameter ", i, " of shape ", p.shape(),
+          " is not row-major in memory");
+}
+
+void require_parameters(const char* name, const std::vector<Tensor>& parameters) {
+  require(!parameters.empty(), name, ": needs at least one parameter");
+  std::unordered_set<const TensorImpl*> seen;
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    const Tensor& p = parameters[i];
+    require(p.defined(), name, ": parameter ", i, " has no value");
+    require_plain(name, i, p);
+    require(seen.insert(p.handle().get()).second, name, ": parameter ", i, " is given twice");
+  }
+}
+
+void require_like(const char* name, std::size_t i, const char* what, const Tensor& g,
+                  const Tensor& p) {
+  require(g.defined(), name, ": ", what, ' ', i, " has no value");
+  require(g.shape() == p.shape(), name, ": ", what, ' ', i, " is of shape ", g.shape(),
+          ", its parameter ", p.shape());
+  require(g.dtype() == p.dtype(), name, ": ", what, ' ', i, " is ", g.dtype(), ", its parameter ",
+          p.dtype());
+  require(g.device() == p.device(), name, ": ", what, ' ', i, " is on ", g.device(),
+          ", its parameter on ", p.device());
+}
+
+// State follows a parameter whose dtype or device was changed behind its handle.
+void follow(Tensor& state, const Tensor& parameter) {
+  state = state.to(parameter.dtype()).to(parameter.device());
+}
+
+template <class T>
+Slice<T> slice_of(const Tensor& gradient) {
+  return {.gradient = gradient.data<T>(), .n = gradient.numel()};
+}
+
+template <class T>
+double sum_of_squares(const std::vector<Tensor>& values) {
+  std::vector<Slice<T>> slices;
+  std::int64_t elements = 0;
+  for (const Tensor& g : values)
+    if (g.dtype() == dtype_of<T>) {
+      slices.push_back(slice_of<T>(g));
+      elements += g.numel();
+    }
+  std::vector<std::byte> scratch(static_cast<std::size_t>(sum_of_squares_scratch(elements)));
+  return cpu::sum_of_squares<T>(slices.data(), std::ssize(slices), scratch.data());
+}
+
+}  // namespace
+
+// ---- what optimisers share -----------------------------------------------------------------------
+
+Optimizer::Optimizer(const char* name, std::vector<Group> groups, double learning_rate,
+                     double weight_decay, std::vector<const char*> moments)
+    : name_(name), learning_rate_(learning_rate), weight_decay_(weight_decay) {
+  require_rate(name, "learning_rate", learning_rate);
+  require_rate(name, "weight_decay", weight_decay);
+  for (Group& g : groups) {
+    if (g.learning_rate) require_rate(name, "learning_rate of a group", *g.learning_rate);
+    if (g.weight_decay) require_rate(name, "weight_decay of a group", *g.weight_decay);
+    group_of_.insert(group_of_.end(), g.parameters.size(), groups_.size());
+    groups_.push_back({g.learning_rate, g.weight_decay});
+    for (Tensor& p : g.parameters) parameters_.push_back(std::move(p));
+  }
+  require_parameters(name, parameters_);
+  for (const char* moment : moments) {
+    Moments& m = moments_.emplace_back(Moments{moment, {}});
+    for (const Tensor& p : parameters_)
+      m.tensors.push_back(zeros(p.shape(), p.dtype(), p.device()));
+  }
+}
+
+void Optimizer::step(const std::vector<Tensor>& gradients, Here here) {
+  require(gradients.size() == parameters_.size(), name_, ": got ", gradients.size(),
+          " gradients for ", parameters_.size(), " parameters");
+  for (std::size_t i = 0; i < gradients.size(); ++i) {
+    require_plain(name_, i, parameters_[i]);
+    require_like(name_, i, "gradient", gradients[i], parameters_[i]);
+  }
+  // A gradient may be a view, and even one of a parameter that this step changes.
+  std::unordered_set<const Storage*> changing;
+  for (const Tensor& p : parameters_) changing.insert(p.impl().storage.get());
+  std::vector<Tensor> values;
+  values.reserve(gradients.size());
+  for (const Tensor& g : gradients)
+    values.push_back(changing.contains(g.impl().storage.get()) ? detail::contiguous_copy(g)
+                                                               : detail::contiguous_value(g));
+  for (Moments& m : moments_)
+    for (std::size_t i = 0; i < parameters_.size(); ++i) follow(m.tensors[i], parameters_[i]);
+  ++steps_;
+  run_all<float>(values, here);
+  run_all<double>(values, here);
+}
+
+template <class T>
+void Optimizer::run_all(const std::vector<Tensor>& gradients, Here here) {
+  std::vector<Slice<T>> slices;
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    if (parameters_[i].dtype() != dtype_of<T>) continue;
+    const Rates& rates = groups_[group_of_[i]];
+    Slice<T> s = slice_of<T>(gradients[i]);
+    s.parameter = parameters_[i].mutable_data<T>(here);
+    if (moments_.size() > 0) s.m = moments_[0].tensors[i].mutable_data<T>(here);
+    if (moments_.size() > 1) s.v = moments_[1].tensors[i].mutable_data<T>(here);
+    s.learning_rate = rates.learning_rate.value_or(learning_rate_);
+    s.weight_decay = rates.weight_decay.value_or(weight_decay_);
+    slices.push_back(s);
+  }
+  if (!slices.empty()) run(slices.data(), std::ssize(slices));
+}
+
+void Optimizer::set_learning_rate(double rate) {
+  require_rate(name_, "learning_rate", rate);
+  learning_rate_ = rate;
+}
+
+void Optimizer::set_learning_rate(std::size_t group, double rate) {
+  require_rate(name_, "learning_rate", rate);
+  require(group < groups_.size(), name_, ": no group ", group, " of ", groups_.size());
+  groups_[group].learning_rate = rate;
+}
+
+double Optimizer::learning_rate(std::size_t group) const {
+  require(group < groups_.size(), name_, ": no group ", group, " of ", groups_.size());
+  return groups_[group].learning_rate.value_or(learning_rate_);
+}
+
+NamedTensors Optimizer::state() const {
+  NamedTensors list{{"step", from_vector<std::int64_t>({steps_}, Shape{})}};
+  for (const Moments& m : moments_)
+    for (std::size_t i = 0; i < m.tensors.size(); ++i)
+      list.emplace_back(std::string(m.name) + '.' + std::to_string(i), m.tensors[i]);
+  return list;
+}
+
+void Optimizer::load_state(const NamedTensors& state, Here here) {
+  for (const auto& [name, t] : state)
+    if (name == "step" && t.defined() && t.dtype() == DType::i64 && t.numel() == 1)
+      require(t.item<std::int64_t>() >= 0, name_, ": load_state: the step is negative: ",
+              t.item<std::int64_t>());
+  for (Moments& m : moments_)
+    for (std::size_t i = 0; i < parameters_.size(); ++i) follow(m.tensors[i], parameters_[i]);
+  const NamedTensors mine = this->state();
+  nn::detail::assign(name_, "the parameters", mine, "the state", state, here);
+  steps_ = mine[0].second.item<std::int64_t>();
+}
+
+// ---- SGD -----------------------------------------------------------------------------------------
+
+SGD::SGD(std::vector<Tensor> parameters, SGDOptions options)
+    : SGD(one_group(std::move(parameters)), options) {}
+
+SGD::SGD(std::vector<Group> groups, SGDOptions options)
+    : Optimizer("SGD", std::move(groups), options.learning_rate, options.weight_decay,
+                options.momentum != 0 ? std::vector{"m"} : std::vector<const char*>{}),
+      options_(options) {
+  require_fraction("SGD", "momentum", options.momentum);
+  require(!options.nesterov || options.momentum > 0, "SGD: nesterov needs a momentum above 0");
+}
+
+void SGD::run(const Slice<float>* slices, std::int64_t count) const {
+  cpu::sgd(slices, count, {.momentum = options_.momentum, .nesterov = options_.nesterov});
+}
+void SGD::run(const Slice<double>* slices, std::int64_t count) const {
+  cpu::sgd(slices, count, {.momentum = options_.momentum, .nesterov = options_.nesterov});
+}
+
+// ---- Adam, AdamW ---------------------------------------------------------------------------------
+
+Adam::Adam(std::vector<Tensor> parameters, AdamOptions options)
+    : Adam(one_group(std::move(parameters)), options) {}
+
+Adam::Adam(std::vector<Group> groups, AdamOptions options)
+    : Adam("Adam", std::move(groups), options, false) {}
+
+Adam::Adam(const char* name, std::vector<Group> groups, AdamOptions options, bool decoupled)
+    : Optimizer(name, std::move(groups), options.learning_rate, options.weight_decay, {"m", "v"}),
+      options_(options),
+      decoupled_(decoupled) {
+  require_fraction(name, "beta1", options.beta1);
+  require_fraction(name, "beta2", options.beta2);
+  require(options.eps > 0 && std::isfinite(options.eps), name,
+          ": eps must be finite and above 0: ", options.eps);
+}
+
+namespace {
+
+AdamStep adam_step(const AdamOptions& o, bool decoupled, std::int64_t step) {
+  return {.beta1 = o.beta1, .beta2 = o.beta2, .eps = o.eps, .decoupled = decoupled, .step = step};
+}
+
+AdamOptions as_adam(const AdamWOptions& o) {
+  return {o.learning_rate, o.beta1, o.beta2, o.eps, o.weight_decay};
+}
+
+}  // namespace
+
+void Adam::run(const Slice<float>* slices, std::int64_t count) const {
+  cpu::adam(slices, count, adam_step(options_, decoupled_, steps()));
+}
+void Adam::run(const Slice<double>* slices, std::int64_t count) const {
+  cpu::adam(slices, count, adam_step(options_, decoupled_, steps()));
+}
+
+AdamW::AdamW(std::vector<Tensor> parameters, AdamWOptions options)
+    : AdamW(one_group(std::move(parameters)), options) {}
+
+AdamW::AdamW(std::vector<Group> groups, AdamWOptions options)
+    : Adam("AdamW", std::move(groups), as_adam(options), true) {}
+
+// ---- norms ---------------------------------------------------------------------------------------
+
+double global_norm(const std::vector<Tensor>& gradients) {
+  std::vector<Tensor> values;
+  for (const Tensor& g : gradients) {
+    detail::require_floating("global_norm", g);
+    values.push_back(detail::contiguous_value(g.dtype() == DType::bf16 ? g.to(DType::f32) : g));
+  }
+  const double fast = sum_of_squares<float>(values) + sum_of_squares<double>(values);
+  if (std::isfinite(fast)) return std::sqrt(fast);
+  // Squares of large f32 numbers overflow where the norm does not.
+  for (Tensor& g : values) g = detail::converted(g, DType::f64);
+  return std::sqrt(sum_of_squares<double>(values));
+}
+
+Clipped clip_global_norm(const std::vector<Tensor>& gradients, double max_norm) {
+  require(max_norm > 0, "clip_global_norm: max_norm must be above 0: ", max_norm);
+  const double norm = global_norm(gradients);
+  if (!std::isfinite(norm))
+    throw NumericError("clip_global_norm: the norm of the gradients is " + std::to_string(norm));
+  if (norm <= max_norm) return {gradients, norm};
+  const NoGrad no_grad;
+  Clipped clipped{{}, norm};
+  for (const Tensor& g : gradients) clipped.gradients.push_back(g * (max_norm / norm));
+  return clipped;
+}
+
+// ---- EMA -----------------------------------------------------------------------------------------
+
+EMA::EMA(std::vector<Tensor> parameters, double decay)
+    : parameters_(std::move(parameters)), decay_(decay) {
+  require(decay >= 0 && decay <= 1, "EMA: decay must lie in [0, 1]: ", decay);
+  require_parameters("EMA", parameters_);
+  for (const Tensor& p : parameters_) averages_.push_back(p.detach().clone());
+}
+
+void EMA::update(Here here) {
+  std::vector<Slice<float>> floats;
+  std::vector<Slice<double>> doubles;
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    require_plain("EMA", i, parameters_[i]);
+    follow(averages_[i], parameters_[i]);
+  }
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    if (parameters_[i].dtype() == DType::f32) {
+      floats.push_back(slice_of<float>(parameters_[i]));
+      floats.back().parameter = averages_[i].mutable_data<float>(here);
+    } else {
+      doubles.push_back(slice_of<double>(parameters_[i]));
+      doubles.back().parameter = averages_[i].mutable_data<double>(here);
+    }
+  }
+  cpu::moving_average(floats.data(), std::ssize(floats), decay_);
+  cpu::moving_average(doubles.data(), std::ssize(doubles), decay_);
+}
+
+void EMA::copy_to(const std::vector<Tensor>& parameters, Here here) const {
+  require(parameters.size() == averages_.size(), "EMA: got ", parameters.size(),
+          " parameters for ", averages_.size(), " averages");
+  for (std::size_t i = 0; i < averages_.size(); ++i)
+    require_like("EMA", i, "average", averages_[i], parameters[i]);
+  for (std::size_t i = 0; i < averages_.size(); ++i) parameters[i].detach().copy_(averages_[i], here);
+}
+
+NamedTensors EMA::state() const {
+  NamedTensors list;
+  for (std::size_t i = 0; i < averages_.size(); ++i)
+    list.emplace_back("average." + std::to_string(i), averages_[i]);
+  return list;
+}
+
+void EMA::load_state(const NamedTensors& state, Here here) {
+  nn::detail::assign("EMA", "the parameters", this->state(), "the state", state, here);
+}
+
+}  // namespace gradus::optim

@@ -1,0 +1,98 @@
+// Anomaly mode names the first operation that makes a NaN or an infinity, forward or backward.
+#include "gradus/tests/ops.h"
+
+namespace gradus::test {
+namespace {
+
+testing::AssertionResult reports(const std::string& operation, const std::string& file,
+                                 const std::function<void()>& call) {
+  try {
+    call();
+  } catch (const NumericError& e) {
+    const std::string text = e.what();
+    if (text.find(operation) == std::string::npos)
+      return testing::AssertionFailure() << "does not name " << operation << ": " << text;
+    if (text.find(file) == std::string::npos)
+      return testing::AssertionFailure() << "does not name " << file << ": " << text;
+    return testing::AssertionSuccess();
+  } catch (const std::exception& e) {
+    return testing::AssertionFailure() << "another error: " << e.what();
+  }
+  return testing::AssertionFailure() << "no error";
+}
+
+TEST(Anomaly, NamesThePlaceForward) {
+  const AnomalyMode on;
+  const Tensor x = leaf(from_vector(std::vector<double>{1, 0, -1}));
+  const std::string line = "anomaly_test.cpp:" + std::to_string(__LINE__ + 1);
+  EXPECT_TRUE(reports("log", line, [&] { sum(exp(log(x) * 2.0)); }));
+  EXPECT_NO_THROW(log(x.slice(0, 0, 1)));
+  EXPECT_TRUE(reports("div", "anomaly_test.cpp", [&] { x / x.detach(); }));
+  EXPECT_TRUE(reports("exp", "anomaly_test.cpp", [&] { exp(x * 1e4); }));
+}
+
+// sqrt(0) is fine, its derivative is not: found in the walk, with the place of the forward call.
+TEST(Anomaly, NamesThePlaceBackward) {
+  const AnomalyMode on;
+  const Tensor x = leaf(from_vector(std::vector<double>{1, 0}));
+  const Tensor y = sum(sqrt(x) * 2.0);
+  const std::string line = "anomaly_test.cpp:" + std::to_string(__LINE__ - 1);
+  EXPECT_TRUE(reports("sqrt", line, [&] { grad(y, {x}); }));
+}
+
+TEST(Anomaly, IsOffAgainAfterwardsAndPerThread) {
+  const Tensor zero = zeros({2});
+  {
+    const AnomalyMode on;
+    EXPECT_THROW(log(zero), NumericError);
+    { const AnomalyMode again; }
+    EXPECT_THROW(log(zero), NumericError);
+  }
+  EXPECT_NO_THROW(log(zero));
+}
+
+TEST(Anomaly, ErrorsAreGradusErrors) {
+  const AnomalyMode on;
+  EXPECT_THROW(log(zeros({2})), Error);
+}
+
+// A NaN in an input of any row is found by the row itself: its name, and the file of the row.
+TEST(Anomaly, ForwardOfEveryRow) {
+  for_rows([](const Row& row) {
+    if (!row.differentiable) return;
+    const Tensors values = sample(row, 0);
+    for (std::size_t k = 0; k < values.size(); ++k) {
+      Tensors x = leaves(values);
+      x[k] = leaf(full(values[k].shape(), nan, f64));
+      {
+        const NoGrad off;
+        bool any = false;
+        for (double v : doubles(row.f(x))) any |= !std::isfinite(v);
+        if (!any) continue;  // gone: a clamp, a choice, a power of 0
+      }
+      const AnomalyMode on;
+      EXPECT_TRUE(reports(row.name == "sub" ? "" : row.name, "_test.cpp", [&] { row.f(x); }))
+          << "input " << k;
+    }
+  });
+}
+
+// A NaN that enters with the gradient is found in the rule it reaches first.
+TEST(Anomaly, BackwardOfEveryRow) {
+  for_rows([](const Row& row) {
+    if (!row.differentiable) return;
+    const Tensors x = leaves(sample(row, 0));
+    const Tensor y = row.f(x);
+    const Tensor g = full(y.shape(), nan, f64);
+    bool any = false;
+    for (const Tensor& d : grad(y, x, {.grad_output = g}))
+      for (double v : doubles(d)) any |= !std::isfinite(v);
+    if (!any) return;
+    const AnomalyMode on;
+    EXPECT_TRUE(reports(row.detail.find("both") != std::string::npos ? "" : row.name, "_test.cpp",
+                        [&] { grad(y, x, {.grad_output = g}); }));
+  });
+}
+
+}  // namespace
+}  // namespace gradus::test

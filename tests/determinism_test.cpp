@@ -1,0 +1,144 @@
+// Same bits for any number of threads; other instruction sets and f32 within single(K) of exam.md.
+#include "gradus/kernels/cpu/isa.h"
+#include "gradus/kernels/cpu/pool.h"
+#include "gradus/tests/ops.h"
+
+namespace gradus::test {
+namespace {
+
+class Determinism : public testing::Test {
+ protected:
+  void TearDown() override {
+    set_threads(threads_);
+    cpu::set_isa(isa_);
+  }
+
+ private:
+  int threads_ = threads();
+  cpu::Isa isa_ = cpu::isa();
+};
+using DeterminismSlow = Determinism;
+
+Tensors value_and_gradients(const Row& row, const Tensors& values) {
+  Tensors x = leaves(values, values[0].dtype());
+  Tensor y = row.f(x);
+  Tensors all{y.detach()};
+  if (row.differentiable)
+    for (Tensor& g : grad(weighted_sum(y), x, {.allow_unused = true})) all.push_back(std::move(g));
+  return all;
+}
+
+TEST_F(DeterminismSlow, OneThreadOrMoreTheSameBits) {
+  for_rows([](const Row& row) {
+    if (row.large.empty()) return;
+    Tensors x = sample_of(row, row.large, 3);
+    for (Tensor& t : x) t = t.to(f32);
+    set_threads(1);
+    const Tensors expected = value_and_gradients(row, x);
+    for (int n : {2, 3, 5}) {
+      set_threads(n);
+      const Tensors got = value_and_gradients(row, x);
+      for (std::size_t i = 0; i < got.size(); ++i)
+        EXPECT_TRUE(same_bits(got[i], expected[i])) << n << " threads, result " << i;
+    }
+  });
+}
+
+TEST_F(Determinism, TheSameTwice) {
+  for_rows([](const Row& row) {
+    const Tensors x = sample(row, 0);
+    const Tensors a = value_and_gradients(row, x), b = value_and_gradients(row, x);
+    for (std::size_t i = 0; i < a.size(); ++i) EXPECT_TRUE(same_bits(a[i], b[i])) << i;
+  });
+}
+
+// sum of the magnitudes of the terms of each element of f(x): |y| + sum_i |x_i dy/dx_i|, in f64.
+std::vector<double> terms_of(const TensorsFunction& f, const Tensors& x) {
+  const Tensor y = f(x);
+  std::vector<double> terms = doubles(y);
+  for (double& t : terms) t = std::abs(t);
+  const std::size_t rows = terms.size();
+  const Tensors j = jacobian(f, x);
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const std::vector<double> d = doubles(j[i]), v = doubles(x[i]);
+    for (std::size_t r = 0; r < rows; ++r)
+      for (std::size_t c = 0; c < v.size(); ++c) terms[r] += std::abs(d[r * v.size() + c] * v[c]);
+  }
+  return terms;
+}
+
+testing::AssertionResult within_single(const Tensor& y, const Tensor& exact,
+                                       const std::vector<double>& terms, std::int64_t length,
+                                       double unit) {
+  const std::vector<double> a = doubles(y), b = doubles(exact);
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    const double bound = (4 + 2 * std::sqrt(static_cast<double>(length))) * unit * terms[i];
+    if (!(std::abs(a[i] - b[i]) <= bound))
+      return testing::AssertionFailure()
+             << "element " << i << ": " << testing::PrintToString(a[i]) << " against "
+             << testing::PrintToString(b[i]) << ", bound " << bound;
+  }
+  return testing::AssertionSuccess();
+}
+
+std::int64_t length_of(const Row& row, const Tensors& x) {
+  const NoGrad off;
+  return row.length ? row.length(x, row.f(x)) : 1;
+}
+
+// Inputs that f32 holds exactly, so that only the kernels differ.
+Tensors rounded(const Tensors& x) {
+  Tensors list;
+  for (const Tensor& t : x) list.push_back(t.to(f32).to(f64));
+  return list;
+}
+
+TEST_F(Determinism, SingleAgainstDoubleInEveryInstructionSet) {
+  for (cpu::Isa set : {cpu::Isa::baseline, cpu::Isa::avx2, cpu::Isa::avx512}) {
+    if (!cpu::set_isa(set)) continue;
+    SCOPED_TRACE(cpu::name(set));
+    for_rows([](const Row& row) {
+      if (!row.differentiable) return;
+      for (std::size_t call = 0; call < std::min<std::size_t>(2, row.calls.size()); ++call) {
+        const Tensors x = rounded(sample(row, call));
+        if (x[0].numel() == 0) continue;
+        Tensors single;
+        for (const Tensor& t : x) single.push_back(t.to(f32));
+        EXPECT_TRUE(within_single(row.f(single), row.f(x), terms_of(row.f, x), length_of(row, x),
+                                  std::ldexp(1.0, -24)))
+            << "call " << call;
+        // The gradient is a composite of its own.
+        for (std::size_t k = 0; k < x.size(); ++k) {
+          const TensorsFunction g = [&](const Tensors& at) {
+            Tensor t = vjp(row.f, at).pullback(ones(row.f(at).shape(), at[0].dtype()))[k];
+            return t;
+          };
+          EXPECT_TRUE(within_single(g(single), g(x), terms_of(g, x),
+                                    2 * length_of(row, x) + row.f(x).numel(), std::ldexp(1.0, -24)))
+              << "call " << call << ", gradient " << k;
+        }
+      }
+    });
+  }
+}
+
+TEST_F(Determinism, InstructionSetsAgree) {
+  const auto results = [](cpu::Isa set) {
+    std::vector<Tensors> all;
+    if (!cpu::set_isa(set)) return all;
+    for (const Row& row : table()) all.push_back(value_and_gradients(row, sample(row, 0)));
+    return all;
+  };
+  const std::vector<Tensors> expected = results(cpu::Isa::baseline);
+  ASSERT_FALSE(expected.empty());
+  for (cpu::Isa set : {cpu::Isa::avx2, cpu::Isa::avx512}) {
+    const std::vector<Tensors> got = results(set);
+    for (std::size_t r = 0; r < got.size(); ++r)
+      for (std::size_t i = 0; i < got[r].size(); ++i)
+        EXPECT_TRUE(close(got[r][i], expected[r][i], 1e-14))
+            << cpu::name(set) << ", " << table()[r].label() << ", result " << i;
+  }
+}
+
+}  // namespace
+}  // namespace gradus::test
