@@ -16,7 +16,8 @@ struct Mode {
   std::int64_t saved_bytes = 0;
   const Node* walking = nullptr;  // the node whose rule runs
 };
-thread_local Mode mode;
+// Read several times in every operation, hence the quick model.
+[[gnu::tls_model("initial-exec")]] thread_local Mode mode;
 
 // Nodes whose last reference is gone, waiting to be destroyed: a long chain is released by a loop,
 // not by recursion.
@@ -24,7 +25,7 @@ struct Graveyard {
   std::vector<Node*> nodes;
   bool draining = false;
 };
-thread_local Graveyard graveyard;
+[[gnu::tls_model("initial-exec")]] thread_local Graveyard graveyard;
 
 class LeafNode final : public Node {
  public:

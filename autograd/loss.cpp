@@ -1,5 +1,6 @@
 // Losses. Shapes must be equal: a loss never broadcasts.
 #include "gradus/autograd/ops.h"
+#include "gradus/kernels/index.h"
 #include "gradus/tensor/copy.h"
 
 namespace gradus {
@@ -51,22 +52,28 @@ struct Huber {
     return select(size <= delta, 0.5 * (d * d), delta * (size - 0.5 * delta));
   }
 };
-// -t log sigmoid(x) - (1 - t) log sigmoid(-x) = softplus(x) - t x, which cancels for large x; so
-// softplus(-|x|) + max(x, 0) - t x with both linear terms joined.
+// -t log sigmoid(x) - (1 - t) log sigmoid(-x) = max(x, 0) - t x + log(1 + exp(-|x|)); the first two
+// terms are joined, because their difference would cancel.
 struct BinaryCrossEntropy {
   static constexpr const char* name = "binary_cross_entropy_with_logits";
   GRADUS_INLINE auto operator()(const auto& x, const auto& t) const {
-    return (1.0 - t) * softplus(x) + t * softplus(-x);
+    return select(x > 0.0, x * (1.0 - t), -(x * t)) + softplus(select(x > 0.0, -x, x));
   }
 };
 
-// Classes of (n, classes) rows: rank, dtype and range.
-void check_classes(const char* name, const Tensor& x, const Tensor& target) {
+// The targets of (rows, classes) losses, each known to be a class.
+Tensor checked_classes(const char* name, const Tensor& x, const Tensor& target) {
   detail::require_floating(name, x);
   detail::require_dtype(name, target, DType::i64, "target");
   require(x.dim() == 2, name, ": needs (rows, classes), got ", x.shape());
   require(target.shape() == Shape{x.size(0)}, name, ": target must be (", x.size(0), ",), got ",
           target.shape());
+  const Tensor ids = detail::contiguous_value(target);
+  const std::int64_t* p = ids.data<std::int64_t>();
+  const std::int64_t bad = cpu::find_out_of_range(p, ids.numel(), x.size(1));
+  if (bad >= 0)
+    fail(name, ": target ", p[bad], " at position ", bad, " lies outside of [0, ", x.size(1), ")");
+  return ids;
 }
 
 }  // namespace
@@ -93,20 +100,15 @@ Tensor binary_cross_entropy_with_logits(At logits, At target, LossOptions option
 }
 
 Tensor nll_loss(At log_probabilities, At target, LossOptions options) {
-  check_classes("nll_loss", *log_probabilities, *target);
-  const Tensor picked = gather(log_probabilities, 1, target->unsqueeze(1));
-  return reduce(-picked.squeeze(1), options, log_probabilities.here);
+  const Here here = log_probabilities.here;
+  const Tensor ids = checked_classes("nll_loss", *log_probabilities, *target);
+  const Tensor picked = gather(log_probabilities, 1, ids.unsqueeze(1));
+  return reduce(neg(at(picked.squeeze(1, here), here)), options, here);
 }
 
 Tensor cross_entropy(At logits, At target, LossOptions options) {
-  check_classes("cross_entropy", *logits, *target);
-  const Tensor x = detail::contiguous_value(*target);
-  const std::int64_t classes = logits->size(1);
-  const std::int64_t* p = x.data<std::int64_t>();
-  for (std::int64_t i = 0; i < x.numel(); ++i)
-    require(p[i] >= 0 && p[i] < classes, "cross_entropy: target ", p[i], " at position ", i,
-            " lies outside of [0, ", classes, ")");
-  return reduce(detail::cross_entropy_rows(logits, at(x, logits.here)), options, logits.here);
+  const Tensor ids = checked_classes("cross_entropy", *logits, *target);
+  return reduce(detail::cross_entropy_rows(logits, at(ids, logits.here)), options, logits.here);
 }
 
 }  // namespace gradus

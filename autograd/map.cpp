@@ -151,6 +151,11 @@ class MapNode final : public Node {
   }
 
   void fused(const Tensor& g, const Tensor* x, const Tensor& y, const bool* wanted, Tensor* out) {
+    if (g.numel() == 0) {  // sums over nothing
+      for (int k = 0; k < K; ++k)
+        if (wanted[k]) out[k] = zeros(shapes_[k], g.dtype(), g.device());
+      return;
+    }
     const GradientLoop loop = op_.gradient[g.dtype() == DType::f64];
     bool direct = g.is_contiguous() && g.numel() <= direct_elements;
     for (int k = 0; k < K; ++k) {

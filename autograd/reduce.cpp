@@ -70,7 +70,7 @@ Tensor reduced(const char* name, const Tensor& x, const Plan& p, bool keepdim, K
 }
 
 void require_elements(const char* name, const Tensor& x, const Plan& p) {
-  require(p.count > 0, name, ": nothing to reduce in shape ", x.shape());
+  require(p.count > 0, name, ": nothing to reduce, an axis is empty: ", x.shape());
 }
 
 Tensor sum_of_integers(At x, const Plan& p, bool keepdim) {

@@ -86,7 +86,8 @@ struct VAE {
 
   Latent posterior(const Tensor& x) const {
     auto latent = split(to_latent(relu(encode(x))), 2, -1);
-    return make_latent(config.latent, latent[0], exp(latent[1]));
+    // The limits keep the scale positive; training that goes astray shows in the loss.
+    return make_latent(config.latent, latent[0], exp(clamp(latent[1], -20, 20)));
   }
   Latent prior() const {
     return make_latent(config.prior == "same" ? config.latent : config.prior, 0.0, 1.0);

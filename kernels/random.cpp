@@ -130,13 +130,16 @@ template <class L>
 GRADUS_INLINE L minus_two_log(L x) {
   using T = typename L::value_type;
   using Bits = typename L::Bits;
-  static constexpr auto c = atanh_series < sizeof(T) == 4 ? 5 : 11 > ();
+  using Int = typename Bits::Int;
+  constexpr int terms = sizeof(T) == 4 ? 5 : 11;
+  static constexpr auto c = atanh_series<terms>();
   const Bits root = L(std::numbers::sqrt2 / 2).bits();
   const Bits shifted = x.bits() - root + L(1.0).bits();
-  const Bits fraction_bits(static_cast<typename Bits::Int>((uint64_t{1} << mantissa<T>)-1));
+  constexpr int digits = mantissa<T>;
+  const Bits fraction_bits((Int{1} << digits) - 1);
   const L base(integer_base<T>);
   const L bias(integer_base<T> + (sizeof(T) == 4 ? 127.0 : 1023.0));
-  const L e = L::from_bits((shifted >> mantissa<T>) | base.bits()) - bias;
+  const L e = L::from_bits((shifted >> digits) | base.bits()) - bias;
   const L m = L::from_bits((shifted & fraction_bits) + root);
   const L s = (m - L(1.0)) / (m + L(1.0));
   return e * L(-2 * std::numbers::ln2) + s * L(-4.0) * series(c, s * s);

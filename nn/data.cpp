@@ -17,7 +17,8 @@ Dataset::Dataset(std::vector<Column> columns) : columns_(std::move(columns)) {
   require(!columns_.empty(), "Dataset: has no columns");
   for (std::size_t i = 0; i < columns_.size(); ++i) {
     const Column& c = columns_[i];
-    require(c.rows.dim() >= 1, "Dataset: column ", i, " has no rows: its shape is ", c.rows.shape());
+    require(c.rows.dim() >= 1, "Dataset: column ", i, " has no rows: its shape is ",
+            c.rows.shape());
     require(!c.to_unit || c.rows.dtype() == DType::u8, "Dataset: column ", i,
             " cannot be scaled from 0 .. 255: it is ", c.rows.dtype(), ", not u8");
     require(i == 0 || c.rows.size(0) == size_, "Dataset: columns differ in rows: column 0 has ",
@@ -29,8 +30,7 @@ Dataset::Dataset(std::vector<Column> columns) : columns_(std::move(columns)) {
 Batch Dataset::rows(const Tensor& numbers) const {
   const NoGrad no_grad;
   Batch batch;
-  for (const Column& c : columns_)
-    batch.push_back(converted(c, index_select(c.rows, 0, numbers)));
+  for (const Column& c : columns_) batch.push_back(converted(c, index_select(c.rows, 0, numbers)));
   return batch;
 }
 
@@ -52,8 +52,8 @@ Loader::Loader(Dataset dataset, std::int64_t batch_size, const Generator& genera
   const std::int64_t n = dataset_.size();
   require(batch_size > 0, "Loader: the batch size must be positive: ", batch_size);
   require(n > 0, "Loader: the data set has no examples");
-  require(!options.drop_last || n >= batch_size, "Loader: ", n,
-          " examples do not fill a batch of ", batch_size, ", and drop_last leaves out the rest");
+  require(!options.drop_last || n >= batch_size, "Loader: ", n, " examples do not fill a batch of ",
+          batch_size, ", and drop_last leaves out the rest");
   batches_ = n / batch_size + (n % batch_size != 0 && !options.drop_last);
 }
 
@@ -75,7 +75,8 @@ Batch Loader::next() {
     order_ = permutation(dataset_.size(), generator);
     ordered_ = position_.epoch;
   }
-  Batch batch = shuffle_ ? dataset_.rows(order_.slice(0, start, stop)) : dataset_.range(start, stop);
+  Batch batch =
+      shuffle_ ? dataset_.rows(order_.slice(0, start, stop)) : dataset_.range(start, stop);
   if (++position_.batch == batches_) position_ = {position_.epoch + 1, 0};
   return batch;
 }

@@ -43,7 +43,8 @@ class GRADUS_API Dataset {
 
 struct LoaderOptions {
   bool shuffle = true;
-  bool drop_last = false;  // leave out the last batch of an epoch where it is smaller than the others
+  bool drop_last =
+      false;  // leave out the last batch of an epoch where it is smaller than the others
 };
 
 // Where a loader stands: the next batch that it hands out.
@@ -52,9 +53,9 @@ struct Position {
   friend bool operator==(const Position&, const Position&) = default;
 };
 
-// Hands out a data set in batches, epoch after epoch. Each epoch has an order of its own, a function
-// of the generator and the epoch alone, so a position says all that is needed to resume. Batches are
-// read only: without shuffling they may be views of the data set.
+// Hands out a data set in batches, epoch after epoch. Each epoch has an order of its own, a
+// function of the generator and the epoch alone, so a position says all that is needed to resume.
+// Batches are read only: without shuffling they may be views of the data set.
 class GRADUS_API Loader {
  public:
   // The loader keeps a copy of the generator: give it a stream of its own (generator.fork(1)).

@@ -29,8 +29,7 @@ Tensor mixed_log(At x, const Tensor& p) { return map(MixedLog{}, x, p); }
 
 Odds odds(const Bernoulli& d, const Tensor& value) {
   require(d.logits.given() != d.probabilities.given(),
-          "Bernoulli: takes logits or probabilities, got ",
-          d.logits.given() ? "both" : "neither");
+          "Bernoulli: takes logits or probabilities, got ", d.logits.given() ? "both" : "neither");
   const Tensor like = first_tensor({&d.logits, &d.probabilities}, value);
   if (d.logits.given()) return {true, finite("Bernoulli: logits", d.logits, like)};
   return {false, probability("Bernoulli: probabilities", d.probabilities, like)};
@@ -53,7 +52,8 @@ Tensor log_probabilities(const Categorical& d) {
 
 }  // namespace detail
 
-// ---- Bernoulli -----------------------------------------------------------------------------------
+// ---- Bernoulli
+// -----------------------------------------------------------------------------------
 
 Tensor Bernoulli::sample(Generator& generator, const Shape& shape) const {
   const Tensor p = detail::odds(*this, {}).probability().detach();
@@ -91,7 +91,8 @@ Tensor Bernoulli::entropy() const {
   return d.probability() * softplus(-d.value) + d.complement() * softplus(d.value);
 }
 
-// ---- Categorical ---------------------------------------------------------------------------------
+// ---- Categorical
+// ---------------------------------------------------------------------------------
 
 namespace {
 
@@ -124,8 +125,8 @@ Support Categorical::support() const {
   return {Support::Kind::classes, logits.tensor().size(-1)};
 }
 
-// The largest of logit + Gumbel noise has the distribution of the classes. In f64: the noise of rare
-// classes lies in the tail.
+// The largest of logit + Gumbel noise has the distribution of the classes. In f64: the noise of
+// rare classes lies in the tail.
 Tensor Categorical::sample(Generator& generator, const Shape& shape) const {
   const Tensor log_p = detail::log_probabilities(*this).detach().to(DType::f64);
   const Shape full = detail::draw_shape("Categorical.sample", shape, log_p.shape());

@@ -42,8 +42,7 @@ struct StandardQuantile {
       {3.3871328727963666080, 133.14166789178437745, 1971.5909503065514427, 13731.693765509461125,
        45921.953931549871457, 67265.770927008700853, 33430.575583588128105, 2509.0809287301226727},
       {1, 42.313330701600911252, 687.18700749205790830, 5394.1960214247511077,
-       21213.794301586595867, 39307.895800092710610, 28729.085735721942674,
-       5226.4952788528545610}};
+       21213.794301586595867, 39307.895800092710610, 28729.085735721942674, 5226.4952788528545610}};
   static constexpr double middle[2][8] = {
       {1.42343711074968357734, 4.63033784615654529590, 5.76949722146069140550,
        3.64784832476320460504, 1.27045825245236838258, 0.241780725177450611770,
@@ -106,7 +105,8 @@ Tensor entropy_of(const detail::Scaled& d) {
 
 }  // namespace
 
-// ---- Normal --------------------------------------------------------------------------------------
+// ---- Normal
+// --------------------------------------------------------------------------------------
 
 Tensor Normal::rsample(Generator& generator, const Shape& shape) const {
   return draw("Normal.rsample", detail::scaled(*this, {}), generator, shape);
@@ -124,7 +124,8 @@ Tensor Normal::icdf(At probability) const {
 }
 Tensor Normal::entropy() const { return entropy_of(detail::scaled(*this, {})); }
 
-// ---- LogNormal -----------------------------------------------------------------------------------
+// ---- LogNormal
+// -----------------------------------------------------------------------------------
 
 Tensor LogNormal::rsample(Generator& generator, const Shape& shape) const {
   return exp(draw("LogNormal.rsample", detail::scaled(*this, {}), generator, shape));
@@ -149,7 +150,8 @@ Tensor LogNormal::entropy() const {
   return entropy_of(d) + d.location;
 }
 
-// ---- Parameters and domains ----------------------------------------------------------------------
+// ---- Parameters and domains
+// ----------------------------------------------------------------------
 
 Tensor Parameter::tensor(const Tensor& like) const {
   if (is_tensor()) return tensor_;
@@ -160,10 +162,14 @@ Tensor Parameter::tensor(const Tensor& like) const {
 
 std::ostream& operator<<(std::ostream& out, const Support& support) {
   switch (support.kind) {
-    case Support::Kind::real: return out << "the real numbers";
-    case Support::Kind::positive: return out << "z > 0";
-    case Support::Kind::zero_or_one: return out << "{0, 1}";
-    case Support::Kind::classes: break;
+    case Support::Kind::real:
+      return out << "the real numbers";
+    case Support::Kind::positive:
+      return out << "z > 0";
+    case Support::Kind::zero_or_one:
+      return out << "{0, 1}";
+    case Support::Kind::classes:
+      break;
   }
   return out << "{0, ..., " << support.classes - 1 << '}';
 }

@@ -1,7 +1,7 @@
 // Distributions of independent elements. Parameters are tensors or plain numbers; they broadcast
-// against each other and against values, and gradients reach those that are tensors. A parameter out
-// of its domain (standard deviation <= 0, NaN, ...) or a value outside of the support throws, naming
-// the distribution.
+// against each other and against values, and gradients reach those that are tensors. A parameter
+// out of its domain (standard deviation <= 0, NaN, ...) or a value outside of the support throws,
+// naming the distribution.
 //
 //   rsample    a draw that gradients pass through; sample, for discrete ones, one that they do not.
 //              The shape of a draw is `shape` followed by that of the parameters.
@@ -26,7 +26,8 @@ class GRADUS_API Parameter {
   Parameter(Tensor&& tensor) : tensor_(std::move(tensor)), given_(tensor_.defined()) {}
   bool given() const noexcept { return given_; }
   bool is_tensor() const noexcept { return tensor_.defined(); }
-  // The tensor; or the number as one of rank 0, in the dtype and on the device of `like`, f32 without.
+  // The tensor; or the number as one of rank 0, in the dtype and on the device of `like`, f32
+  // without.
   Tensor tensor(const Tensor& like = {}) const;
 
  private:
@@ -73,7 +74,8 @@ struct GRADUS_API Bernoulli {
 
   Support support() const { return {Support::Kind::zero_or_one}; }
   Tensor sample(Generator& generator, const Shape& shape = {}) const;  // in the parameter's dtype
-  // x log p + (1 - x) log(1 - p), for any x in [0, 1]: a grey value is a mixture of black and white.
+  // x log p + (1 - x) log(1 - p), for any x in [0, 1]: a grey value is a mixture of black and
+  // white.
   Tensor log_prob(At x) const;
   Tensor cdf(At x) const;
   Tensor icdf(At probability) const;  // the smallest value whose cdf is at least that
@@ -92,7 +94,8 @@ struct GRADUS_API Categorical {
   Tensor entropy() const;
 };
 
-// ---- Kullback-Leibler divergence -----------------------------------------------------------------
+// ---- Kullback-Leibler divergence
+// -----------------------------------------------------------------
 
 // KL(p || q) = E_p[log p - log q]. Infinite where p has mass that q lacks; `reason` then says so.
 struct Divergence {
@@ -110,12 +113,10 @@ namespace detail {
 GRADUS_API Tensor require_finite(Divergence divergence);
 }
 
-// kl(p, q).value as a term of a loss: one that is infinite has no gradient to follow, and throws with
-// the reason.
+// kl(p, q).value as a term of a loss: one that is infinite has no gradient to follow, and throws
+// with the reason.
 template <class P, class Q>
-  requires requires(const P& p, const Q& q) { kl(p, q); }
-Tensor kl_divergence(const P& p, const Q& q) {
-  return detail::require_finite(kl(p, q));
-}
+requires requires(const P& p, const Q& q) { kl(p, q); }
+Tensor kl_divergence(const P& p, const Q& q) { return detail::require_finite(kl(p, q)); }
 
 }  // namespace gradus::distributions

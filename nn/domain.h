@@ -10,8 +10,8 @@ namespace gradus::distributions::detail {
 // The first that is a tensor: the numbers among the parameters take its dtype and device.
 Tensor first_tensor(std::initializer_list<const Parameter*> parameters, const Tensor& value = {});
 
-// The parameter as a tensor. `what` names it in errors, "Normal: standard_deviation". Numbers out of
-// the domain are an Error; NaN and infinities, which come from computing, a NumericError.
+// The parameter as a tensor. `what` names it in errors, "Normal: standard_deviation". Numbers out
+// of the domain are an Error; NaN and infinities, which come from computing, a NumericError.
 Tensor any_real(const char* what, const Parameter& p, const Tensor& like);
 Tensor positive(const char* what, const Parameter& p, const Tensor& like);
 Tensor finite(const char* what, const Parameter& p, const Tensor& like);

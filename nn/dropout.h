@@ -6,8 +6,8 @@
 
 namespace gradus::nn {
 
-// Each element is 0 with probability p, and x / (1 - p) otherwise; 0 <= p < 1. It draws one number an
-// element; with p = 0 it draws none and returns x.
+// Each element is 0 with probability p, and x / (1 - p) otherwise; 0 <= p < 1. It draws one number
+// an element; with p = 0 it draws none and returns x.
 GRADUS_API Tensor dropout(At x, double p, Generator& generator);
 
 // The same in Mode::train, and x itself in Mode::eval.

@@ -70,18 +70,22 @@ Fan fan(const Shape& weight) {
 
 double gain(Activation activation, double slope) {
   switch (activation) {
-    case Activation::relu: return std::sqrt(2.0);
-    case Activation::leaky_relu: return std::sqrt(2 / (1 + slope * slope));
-    case Activation::tanh: return 5.0 / 3.0;
+    case Activation::relu:
+      return std::sqrt(2.0);
+    case Activation::leaky_relu:
+      return std::sqrt(2 / (1 + slope * slope));
+    case Activation::tanh:
+      return 5.0 / 3.0;
     case Activation::none:
-    case Activation::sigmoid: break;
+    case Activation::sigmoid:
+      break;
   }
   return 1;
 }
 
 Tensor uniform(const Shape& shape, double low, double high, Generator& generator, DType dtype) {
-  require(low <= high && std::isfinite(high - low), "uniform: limits must be finite and in order: ",
-          low, " and ", high);
+  require(low <= high && std::isfinite(high - low),
+          "uniform: limits must be finite and in order: ", low, " and ", high);
   return rand(shape, generator, dtype) * (high - low) + low;
 }
 

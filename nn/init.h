@@ -1,20 +1,20 @@
-// Initial values of weights. Every function returns a new tensor, f32 or f64, and draws its elements in
-// row-major order from the generator.
+// Initial values of weights. Every function returns a new tensor, f32 or f64, and draws its
+// elements in row-major order from the generator.
 #pragma once
 
 #include "gradus/tensor/random.h"
 
 namespace gradus::nn {
 
-// Inputs and outputs of one unit: of a weight (out, in, ...) in * k and out * k, where k is the product
-// of the sizes after the second. A weight has at least two axes.
+// Inputs and outputs of one unit: of a weight (out, in, ...) in * k and out * k, where k is the
+// product of the sizes after the second. A weight has at least two axes.
 struct Fan {
   std::int64_t in, out;
 };
 GRADUS_API Fan fan(const Shape& weight);
 
-// The factor that keeps the variance through an activation: 1 for none and sigmoid, sqrt(2) for relu,
-// sqrt(2 / (1 + slope^2)) for leaky relu, 5/3 for tanh.
+// The factor that keeps the variance through an activation: 1 for none and sigmoid, sqrt(2) for
+// relu, sqrt(2 / (1 + slope^2)) for leaky relu, 5/3 for tanh.
 enum class Activation { none, sigmoid, relu, leaky_relu, tanh };
 GRADUS_API double gain(Activation activation, double slope = 0.01);
 
@@ -49,8 +49,8 @@ struct OrthogonalOptions {
   double gain = 1;
   DType dtype = DType::f32;
 };
-// A random matrix with orthonormal rows or columns, whichever are fewer, times the gain, uniform among
-// all of those. Axes after the first are one axis.
+// A random matrix with orthonormal rows or columns, whichever are fewer, times the gain, uniform
+// among all of those. Axes after the first are one axis.
 GRADUS_API Tensor orthogonal(const Shape& shape, Generator& generator,
                              OrthogonalOptions options = {});
 

@@ -67,9 +67,9 @@ Divergence kl(const Normal& p, const LogNormal& q) {
   reason << "KL(Normal || LogNormal): the LogNormal has its support on " << q.support()
          << ", and the Normal has mass " << detail::range(outside).high << " at z <= 0";
   const Shape shape = broadcast_shapes("kl_divergence", a.shape, b.shape);
-  return {full(shape, std::numeric_limits<double>::infinity(), a.location.dtype(),
-               a.location.device()),
-          reason.str()};
+  return {
+      full(shape, std::numeric_limits<double>::infinity(), a.location.dtype(), a.location.device()),
+      reason.str()};
 }
 
 Divergence kl(const Bernoulli& p, const Bernoulli& q) {

@@ -14,7 +14,8 @@ struct MLPOptions {
   DType dtype = DType::f32;
 };
 
-// MLP({784, 400, 10}, generator): (..., 784) -> (..., 10), without an activation after the last layer.
+// MLP({784, 400, 10}, generator): (..., 784) -> (..., 10), without an activation after the last
+// layer.
 struct GRADUS_API MLP {
   std::vector<Linear> layers;
   ActivationFunction activation = relu;

@@ -96,7 +96,8 @@ void assign(const char* operation, const char* target, const NamedTensors& tenso
 
 void drop_repeated(NamedTensors& tensors) {
   std::unordered_set<const TensorImpl*> seen;
-  std::erase_if(tensors, [&](const auto& t) { return !seen.insert(t.second.handle().get()).second; });
+  std::erase_if(tensors,
+                [&](const auto& t) { return !seen.insert(t.second.handle().get()).second; });
 }
 
 std::vector<Tensor> trainable(const NamedTensors& tensors) {

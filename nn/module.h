@@ -8,9 +8,9 @@
 //     }
 //   };
 //
-// A field is a Tensor, a model, or a std::vector or std::optional of those. Its tensors are named by
-// the path to them, "heads.1.weight"; tensors without a value (a bias that is left out) do not exist.
-// A tensor that stands in two fields is one tensor, under the name of the first.
+// A field is a Tensor, a model, or a std::vector or std::optional of those. Its tensors are named
+// by the path to them, "heads.1.weight"; tensors without a value (a bias that is left out) do not
+// exist. A tensor that stands in two fields is one tensor, under the name of the first.
 //
 // Copying a model copies handles: both have the same weights. clone() is the copy that does not.
 #pragma once
@@ -27,7 +27,8 @@
 
 namespace gradus::nn {
 
-// Whether a layer acts as in training (dropout drops, statistics are those of the batch) or as in use.
+// Whether a layer acts as in training (dropout drops, statistics are those of the batch) or as in
+// use.
 enum class Mode { train, eval };
 
 namespace detail {
@@ -36,7 +37,9 @@ struct AnyField {
   void operator()(const char*, auto&) const {}
 };
 template <class T>
-concept Listed = requires(T& t, const AnyField& f) { T::each(t, f); };
+concept Listed = requires(T& t, const AnyField& f) {
+  T::each(t, f);
+};
 
 template <class T>
 inline constexpr bool is_vector = false;
@@ -58,12 +61,14 @@ void visit(Field& field, const std::string& path, F& f) {
   if constexpr (std::is_same_v<T, Tensor>) {
     if (field.defined()) f(path, field);
   } else if constexpr (is_vector<T>) {
-    for (std::size_t i = 0; i < field.size(); ++i) visit(field[i], join(path, std::to_string(i)), f);
+    for (std::size_t i = 0; i < field.size(); ++i)
+      visit(field[i], join(path, std::to_string(i)), f);
   } else if constexpr (is_optional<T>) {
     if (field) visit(*field, path, f);
   } else {
-    static_assert(Listed<T>, "a field of a model is a Tensor, a struct with each(self, f), or a "
-                             "std::vector or std::optional of those");
+    static_assert(Listed<T>,
+                  "a field of a model is a Tensor, a struct with each(self, f), or a "
+                  "std::vector or std::optional of those");
     T::each(field, [&](const char* name, auto& inner) { visit(inner, join(path, name), f); });
   }
 }
@@ -121,8 +126,8 @@ Model clone(const Model& model) {
   return copy;
 }
 
-// The next two change the tensors behind the handles: an optimiser, or a copy of the model, that holds
-// them goes on with the new ones. Gradients of what was computed before are lost.
+// The next two change the tensors behind the handles: an optimiser, or a copy of the model, that
+// holds them goes on with the new ones. Gradients of what was computed before are lost.
 
 // Floating tensors become tensors of `dtype`, which is a floating one.
 template <class Model>
@@ -134,9 +139,9 @@ void to(const Model& model, Device device, Here here = Here::now()) {
   detail::move_to(named_tensors(model), device, here);
 }
 
-// Writes the values of `source` into the model's tensors of the same names. Names, shapes and dtypes
-// must be exactly the model's; otherwise the error lists all that is missing, unexpected or of
-// another shape or dtype, and the model is as it was.
+// Writes the values of `source` into the model's tensors of the same names. Names, shapes and
+// dtypes must be exactly the model's; otherwise the error lists all that is missing, unexpected or
+// of another shape or dtype, and the model is as it was.
 template <class Model>
 void load(const Model& model, const NamedTensors& source, Here here = Here::now()) {
   detail::load(named_tensors(model), source, here);

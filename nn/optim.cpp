@@ -80,7 +80,8 @@ double sum_of_squares(const std::vector<Tensor>& values) {
 
 }  // namespace
 
-// ---- what optimisers share -----------------------------------------------------------------------
+// ---- what optimisers share
+// -----------------------------------------------------------------------
 
 Optimizer::Optimizer(const char* name, std::vector<Group> groups, double learning_rate,
                      double weight_decay, std::vector<const char*> moments)
@@ -168,8 +169,8 @@ NamedTensors Optimizer::state() const {
 void Optimizer::load_state(const NamedTensors& state, Here here) {
   for (const auto& [name, t] : state)
     if (name == "step" && t.defined() && t.dtype() == DType::i64 && t.numel() == 1)
-      require(t.item<std::int64_t>() >= 0, name_, ": load_state: the step is negative: ",
-              t.item<std::int64_t>());
+      require(t.item<std::int64_t>() >= 0, name_,
+              ": load_state: the step is negative: ", t.item<std::int64_t>());
   for (Moments& m : moments_)
     for (std::size_t i = 0; i < parameters_.size(); ++i) follow(m.tensors[i], parameters_[i]);
   const NamedTensors mine = this->state();
@@ -177,7 +178,8 @@ void Optimizer::load_state(const NamedTensors& state, Here here) {
   steps_ = mine[0].second.item<std::int64_t>();
 }
 
-// ---- SGD -----------------------------------------------------------------------------------------
+// ---- SGD
+// -----------------------------------------------------------------------------------------
 
 SGD::SGD(std::vector<Tensor> parameters, SGDOptions options)
     : SGD(one_group(std::move(parameters)), options) {}
@@ -197,7 +199,8 @@ void SGD::run(const Slice<double>* slices, std::int64_t count) const {
   cpu::sgd(slices, count, {.momentum = options_.momentum, .nesterov = options_.nesterov});
 }
 
-// ---- Adam, AdamW ---------------------------------------------------------------------------------
+// ---- Adam, AdamW
+// ---------------------------------------------------------------------------------
 
 Adam::Adam(std::vector<Tensor> parameters, AdamOptions options)
     : Adam(one_group(std::move(parameters)), options) {}
@@ -240,7 +243,8 @@ AdamW::AdamW(std::vector<Tensor> parameters, AdamWOptions options)
 AdamW::AdamW(std::vector<Group> groups, AdamWOptions options)
     : Adam("AdamW", std::move(groups), as_adam(options), true) {}
 
-// ---- norms ---------------------------------------------------------------------------------------
+// ---- norms
+// ---------------------------------------------------------------------------------------
 
 double global_norm(const std::vector<Tensor>& gradients) {
   std::vector<Tensor> values;
@@ -267,7 +271,8 @@ Clipped clip_global_norm(const std::vector<Tensor>& gradients, double max_norm) 
   return clipped;
 }
 
-// ---- EMA -----------------------------------------------------------------------------------------
+// ---- EMA
+// -----------------------------------------------------------------------------------------
 
 EMA::EMA(std::vector<Tensor> parameters, double decay)
     : parameters_(std::move(parameters)), decay_(decay) {
@@ -297,11 +302,12 @@ void EMA::update(Here here) {
 }
 
 void EMA::copy_to(const std::vector<Tensor>& parameters, Here here) const {
-  require(parameters.size() == averages_.size(), "EMA: got ", parameters.size(),
-          " parameters for ", averages_.size(), " averages");
+  require(parameters.size() == averages_.size(), "EMA: got ", parameters.size(), " parameters for ",
+          averages_.size(), " averages");
   for (std::size_t i = 0; i < averages_.size(); ++i)
     require_like("EMA", i, "average", averages_[i], parameters[i]);
-  for (std::size_t i = 0; i < averages_.size(); ++i) parameters[i].detach().copy_(averages_[i], here);
+  for (std::size_t i = 0; i < averages_.size(); ++i)
+    parameters[i].detach().copy_(averages_[i], here);
 }
 
 NamedTensors EMA::state() const {

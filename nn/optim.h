@@ -1,5 +1,5 @@
-// Optimisers. A step is one pass over all parameters, their gradients and their state; it changes the
-// parameters in place, behind their handles.
+// Optimisers. A step is one pass over all parameters, their gradients and their state; it changes
+// the parameters in place, behind their handles.
 //
 //   optim::Adam adam{nn::parameters(model), {.learning_rate = 1e-3}};
 //   adam.step(grad(loss, adam.parameters()));
@@ -84,7 +84,8 @@ struct SGDOptions {
   double learning_rate = 1e-2, momentum = 0, weight_decay = 0;
   bool nesterov = false;
 };
-// d = g + weight_decay p; m = momentum m + d; p -= learning_rate m, or (d + momentum m) with nesterov.
+// d = g + weight_decay p; m = momentum m + d; p -= learning_rate m, or (d + momentum m) with
+// nesterov.
 class GRADUS_API SGD : public Optimizer {
  public:
   SGD(std::vector<Tensor> parameters, SGDOptions options = {});
@@ -134,8 +135,8 @@ struct Clipped {
   std::vector<Tensor> gradients;
   double norm;  // before
 };
-// Scales all gradients by max_norm / norm where the norm is larger; the same tensors where it is not.
-// The results are outside of any graph. A norm that is not finite is a NumericError.
+// Scales all gradients by max_norm / norm where the norm is larger; the same tensors where it is
+// not. The results are outside of any graph. A norm that is not finite is a NumericError.
 GRADUS_API Clipped clip_global_norm(const std::vector<Tensor>& gradients, double max_norm);
 
 // Moving averages of parameters, which start as their values.

@@ -11,7 +11,8 @@ namespace {
 
 void check(const char* name, std::int64_t step, double rate) {
   require(step >= 0, name, ": steps count from 0: ", step);
-  require(rate >= 0 && std::isfinite(rate), name, ": the rate must be finite and at least 0: ", rate);
+  require(rate >= 0 && std::isfinite(rate), name,
+          ": the rate must be finite and at least 0: ", rate);
 }
 
 // From a at t = 0 to b at t = 1, exactly so at both ends.

@@ -2,8 +2,8 @@
 //
 //   adam.set_learning_rate(optim::cosine(step, 1e-3, {.steps = 10000, .warmup = 500}));
 //
-// `rate` is the highest one. Steps after the last keep the last rate. Errors: a negative step, sizes
-// that contradict each other, rates that are not finite.
+// `rate` is the highest one. Steps after the last keep the last rate. Errors: a negative step,
+// sizes that contradict each other, rates that are not finite.
 #pragma once
 
 #include <cstdint>

@@ -39,11 +39,10 @@ std::int64_t checked_numel(const char* operation, const Shape& shape, std::int64
     require(size >= 0, operation, ": sizes must not be negative: ", shape);
     empty = empty || size == 0;
     if (size == 0) continue;
-    require(nonzero <= limit / size, operation, ": too many elements: ", shape, " of ", item,
-            " bytes each");
-    nonzero *= size;
+    const bool fits = !__builtin_mul_overflow(nonzero, size, &nonzero) && nonzero <= limit;
+    require(fits, operation, ": too many elements: ", shape, " of ", item, " bytes each");
   }
-  return empty ? 0 : nonzero / item;
+  return empty ? 0 : shape.numel();
 }
 
 Shape contiguous_strides(const Shape& shape) {

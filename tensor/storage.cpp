@@ -1,34 +1,47 @@
 #include "gradus/tensor/storage.h"
 
+#include <new>
+
 #include "gradus/tensor/error.h"
 
 namespace gradus {
+namespace {
+
+// A storage and its data share one block; the data keep the block's alignment.
+constexpr std::int64_t header = (sizeof(Storage) + 63) / 64 * 64;
+
+}  // namespace
 
 Ref<Storage> Storage::allocate(std::int64_t bytes, Device device) {
-  if (device != Device::cpu) {
-    std::ostringstream text;
-    text << "allocate: this build has no device " << device << "; it has cpu";
-    throw Error(text.str());
-  }
-  auto s = Ref<Storage>::adopt(new Storage);
-  s->data_ = static_cast<std::byte*>(detail::allocate(bytes));
+  if (device != Device::cpu)
+    fail("allocate: this build has no device ", device, "; it has cpu");
+  void* block = detail::allocate(header + bytes);
+  auto* s = new (block) Storage;
+  s->data_ = static_cast<std::byte*>(block) + header;
   s->bytes_ = bytes;
   s->device_ = device;
-  s->owned_ = true;
-  return s;
+  s->header_ = header;
+  return Ref<Storage>::adopt(s);
 }
 
 Ref<Storage> Storage::wrap(void* data, std::int64_t bytes, std::function<void()> release) {
-  auto s = Ref<Storage>::adopt(new Storage);
+  auto* s = new Storage;
   s->data_ = static_cast<std::byte*>(data);
   s->bytes_ = bytes;
   s->release_ = std::move(release);
-  return s;
+  return Ref<Storage>::adopt(s);
 }
 
-Storage::~Storage() {
-  if (owned_) detail::deallocate(data_, bytes_);
-  if (release_) release_();
+void Storage::destroy() noexcept {
+  if (header_ == 0) {
+    const std::function<void()> done = std::move(release_);
+    delete this;
+    if (done) done();
+    return;
+  }
+  const std::int64_t block = header_ + bytes_;
+  this->~Storage();
+  detail::deallocate(this, block);
 }
 
 }  // namespace gradus

@@ -42,16 +42,17 @@ class GRADUS_API Storage : public Counted {
 
  private:
   Storage() = default;
-  ~Storage();
+  ~Storage() = default;
   friend void retain(Storage* s) noexcept { s->add_reference(); }
   friend void release(Storage* s) noexcept {
-    if (s->drop_reference()) delete s;
+    if (s->drop_reference()) s->destroy();
   }
+  void destroy() noexcept;
 
   std::byte* data_ = nullptr;
   std::int64_t bytes_ = 0;
   Device device_;
-  bool owned_ = false;
+  std::int64_t header_ = 0;  // bytes of our block in front of the data, this object's; 0: the user's
   std::atomic<std::uint32_t> version_{0};
   Here last_write_{"", 0};
   std::function<void()> release_;

@@ -2,7 +2,7 @@
 # Usage: readme_test.sh README LIBRARY_DIR INCLUDE_DIR COMPILER
 # Every ```cpp block of the README with a main() compiles as written, links and runs.
 set -euo pipefail
-readme=$1 library=$2 include=$3 compiler=$4
+readme=$(readlink -f "$1") library=$2 include=$3 compiler=$4
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"

@@ -212,11 +212,15 @@ void Options::read_json(const Path& path) {
 
 void Options::refuse_changes(const Json& before) const {
   const Json now = json();
+  std::string free;
+  for (const Flag& flag : flags_) {
+    if (flag.rule.may_change) free += (free.empty() ? "" : ", ") + flag.name;
+  }
   for (const Flag& flag : flags_) {
     if (!flag.saved || flag.rule.may_change || before[flag.name] == now[flag.name]) continue;
     refuse<UsageError>("--resume ", resume_, ": the run was made with ", flag.name, " ",
                        before[flag.name].dump(), ", not ", now[flag.name].dump(),
-                       "; give that up or start a new run");
+                       " (what may change: ", free, ")");
   }
 }
 

@@ -1,4 +1,5 @@
-// A stranger's program: fits a line to noisy points, and catches an error across the library's edge.
+// A stranger's program: fits a plane, reads a formula of its own, catches an error across the edge
+// of the library.
 #include <gradus/gradus.h>
 
 #include <cmath>
@@ -9,7 +10,7 @@ int main() {
   using namespace gradus;
   Generator generator{7};
   const Tensor x = randn({256, 3}, generator);
-  const Tensor truth = from_vector(std::vector<float>{2.0f, -1.0f, 0.5f}, {3, 1});
+  const Tensor truth = from_vector(std::vector{2.0f, -1.0f, 0.5f}, Shape{3, 1});
   const Tensor y = matmul(x, truth) + 0.25;
 
   Tensor weight = zeros({3, 1}).requires_grad_(), bias = zeros({1}).requires_grad_();
@@ -23,7 +24,7 @@ int main() {
     bias = (bias - g[1] * 0.1).detach().requires_grad_();
   }
   // A formula of one's own is compiled for every instruction set, from this file.
-  const Tensor cube = map([](auto v) { return v * v * v; }, from_vector(std::vector<float>{2.0f}, {1}));
+  const Tensor cube = map([](auto v) { return v * v * v; }, from_vector(std::vector{2.0f}));
 
   bool caught = false;
   try {
@@ -32,5 +33,6 @@ int main() {
     caught = std::string(error.what()).find("matmul: ") == 0;
   }
   std::printf("loss %.3g, bias %.3f\n", loss_now, bias.item());
-  return loss_now < 1e-6 && std::abs(bias.item() - 0.25) < 1e-3 && cube.item() == 8 && caught ? 0 : 1;
+  return loss_now < 1e-6 && std::abs(bias.item() - 0.25) < 1e-3 && cube.item() == 8 && caught ? 0
+                                                                                              : 1;
 }
