@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "gradus/autograd/apply.h"
+#include "gradus/tensor/copy.h"
 
 namespace gradus {
 
@@ -19,6 +20,11 @@ Tensor apply_constant(const F& f, double c, At x) {
   return apply<true>(f, x);
 }
 
+// x - c, under its own name.
+struct SubConstant : AddConstant {
+  static constexpr const char* name = "sub";
+};
+
 }  // namespace
 
 Tensor add(At a, At b) { return apply<true>(Add{}, a, b); }
@@ -28,13 +34,14 @@ Tensor div(At a, At b) { return apply(Div{}, a, b); }
 Tensor maximum(At a, At b) { return apply<true>(Maximum{}, a, b); }
 Tensor minimum(At a, At b) { return apply<true>(Minimum{}, a, b); }
 Tensor add(At a, double b) { return apply_constant(AddConstant{b}, b, a); }
-Tensor sub(At a, double b) { return apply_constant(AddConstant{-b}, b, a); }
+Tensor sub(At a, double b) { return apply_constant(SubConstant{{-b}}, b, a); }
 Tensor sub(double a, At b) { return apply_constant(SubtractFrom{a}, a, b); }
 Tensor mul(At a, double b) { return apply_constant(MulConstant{b}, b, a); }
 Tensor div(At a, double b) { return apply(DivConstant{b}, a); }
 Tensor div(double a, At b) { return apply(DivideInto{a}, b); }
 Tensor pow(At base, At exponent) { return apply(Pow{}, base, exponent); }
 Tensor pow(At base, double exponent) {
+  detail::require_floating("pow", *base);
   if (exponent == 2) return square(base);
   if (exponent == 0.5) return sqrt(base);
   if (exponent == -1) return reciprocal(base);

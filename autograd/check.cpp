@@ -86,10 +86,12 @@ struct Point {
   }
 };
 
-double product(const std::vector<Values>& a, const std::vector<Values>& b) {
+double product(const std::vector<Values>& a, const std::vector<Values>& b,
+               bool magnitudes = false) {
   double s = 0;
   for (std::size_t i = 0; i < a.size(); ++i)
-    for (std::size_t e = 0; e < a[i].size(); ++e) s += a[i][e] * b[i][e];
+    for (std::size_t e = 0; e < a[i].size(); ++e)
+      s += magnitudes ? std::abs(a[i][e] * b[i][e]) : a[i][e] * b[i][e];
   return s;
 }
 
@@ -161,9 +163,13 @@ class Checker {
     for (double& e : v) e = random_() % 2 ? draw(random_) : -draw(random_);
     return v;
   }
+  // Of length one over all inputs, so that a step is as small as an element's own.
   std::vector<Values> random_direction() {
     std::vector<Values> v;
     for (const Values& x : point_.x) v.push_back(random_values(x.size()));
+    const double length = std::sqrt(product(v, v));
+    for (Values& part : v)
+      for (double& e : part) e /= length;
     return v;
   }
   std::vector<Values> zero_direction() const {
@@ -189,7 +195,8 @@ class Checker {
     }
     for (int n = 0; n < directions(); ++n) {
       const std::vector<Values> v = random_direction();
-      const Derivative d = difference(path(v), u_, step);
+      Derivative d = difference(path(v), u_, step);
+      d.terms = std::max(d.terms, product(gradient_, v, true));
       report_.compare(product(gradient_, v), d.value, d.tolerance(options_.difference),
                       "random direction ", n);
       slope(2, v, product(gradient_, v), 0, n);
@@ -252,7 +259,8 @@ class Checker {
     }
     for (int n = 0; n < directions(); ++n) {
       const std::vector<Values> v = random_direction();
-      const Derivative d = difference(joined(v), weights, step);
+      Derivative d = difference(joined(v), weights, step);
+      d.terms = std::max(d.terms, product(second, v, true));
       report_.compare(product(second, v), d.value, d.tolerance(options_.difference),
                       "second order, random direction ", n);
     }
@@ -276,9 +284,9 @@ class Checker {
         return;
       }
       // Below this the remainder is the rounding of f.
-      const double floor = 256 * epsilon * (terms + std::abs(t * first));
+      const double floor = 1024 * epsilon * (terms + std::abs(t * first));
+      if (!(r > floor)) break;
       if (n == 6) largest = r / floor;
-      if (r < floor) break;
       if (n > 6) slopes.push_back(std::log2(previous / r));
       previous = r;
     }
@@ -289,14 +297,10 @@ class Checker {
                    order - 1, " there");
       return;
     }
-    // Four halvings in a row, and none of the last ones at a slope of a lower order.
-    int run = 0, best = 0;
-    for (double s : slopes) {
-      run = std::abs(s - order) <= options_.slope ? run + 1 : 0;
-      best = std::max(best, run);
-    }
-    report_.compare(best >= 4 ? order : slopes.back(), order, options_.slope, "Taylor slope ",
-                    order, ", direction ", direction, ", last of ", slopes.size(), " halvings");
+    // The last four: nearest to the limit, and all above the rounding.
+    for (std::size_t k = slopes.size() - 4; k < slopes.size(); ++k)
+      report_.compare(slopes[k], order, options_.slope, "Taylor slope ", order, ", direction ",
+                      direction, ", halving ", k + 1, " of ", slopes.size());
   }
 
   template <class Body>

@@ -83,6 +83,8 @@ Tensor isfinite(At x) {
 }
 
 bool all_close(const Tensor& a, const Tensor& b, double relative, double absolute) {
+  detail::require_defined("all_close", a);
+  detail::require_defined("all_close", b);
   detail::require_same_dtype("all_close", a, b);
   if (a.shape() != b.shape()) return false;
   const std::vector<double> x = a.to(DType::f64).to_vector<double>();

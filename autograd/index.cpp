@@ -99,6 +99,7 @@ Tensor gather(At x, std::int64_t axis, At index) {
 
 Tensor scatter_add(At x, std::int64_t axis, At index, At source) {
   detail::require_floating("scatter_add", *x);
+  detail::require_defined("scatter_add", *source);
   detail::require_same_dtype("scatter_add", *x, *source);
   const int a = checked_axis("scatter_add", axis, x->dim());
   detail::require_dtype("scatter_add", *index, DType::i64, "indices");

@@ -297,9 +297,13 @@ Tensor lower_mask(const char* name, const Tensor& x, std::int64_t diagonal) {
 
 }  // namespace
 
-Tensor tril(At x, std::int64_t diagonal) { return where(lower_mask("tril", *x, diagonal), x, 0.0); }
+Tensor tril(At x, std::int64_t diagonal) {
+  const Tensor mask = lower_mask("tril", *x, diagonal);
+  return where(At(mask, x.here.file, x.here.line), x, 0.0);
+}
 Tensor triu(At x, std::int64_t diagonal) {
-  return where(lower_mask("triu", *x, diagonal - 1), 0.0, x);
+  const Tensor mask = lower_mask("triu", *x, diagonal - 1);
+  return where(At(mask, x.here.file, x.here.line), 0.0, x);
 }
 
 Tensor sum_to(At x, const Shape& shape) {
@@ -311,7 +315,8 @@ Tensor sum_to(At x, const Shape& shape) {
   Axes axes{Shape{}};
   for (int i = 0; i < x->dim(); ++i)
     if (i < extra || (shape[i - extra] == 1 && x->shape()[i] != 1)) axes.list->push_back(i);
-  return reshape(sum(x, axes), shape);
+  const Tensor y = sum(x, axes);
+  return reshape(At(y, x.here.file, x.here.line), shape);
 }
 
 }  // namespace gradus

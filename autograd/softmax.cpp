@@ -24,8 +24,9 @@ Tensor over_rows(const char* name, At x, std::int64_t axis, Rows rows) {
   detail::require_floating(name, *x);
   const int a = checked_axis(name, axis, x->dim());
   if (a == x->dim() - 1) return rows(x);
-  const Tensor moved = transpose(x, a, -1);
-  return transpose(rows(At(moved, x.here.file, x.here.line)), a, -1);
+  const auto from_caller = [&](const Tensor& t) { return At(t, x.here.file, x.here.line); };
+  const Tensor moved = transpose(x, a, -1), y = rows(from_caller(moved));
+  return transpose(from_caller(y), a, -1);
 }
 
 std::int64_t row_count(const Tensor& t) { return t.size(-1) ? t.numel() / t.size(-1) : 0; }
@@ -91,7 +92,7 @@ Tensor cross_entropy_rows(At x, At target) {
                          out_pointer<T>(loss), out_pointer<T>(lse));
   });
   return record("cross_entropy", x.here, loss,
-                wrt(x, [x = saved(x), classes = saved(classes), lse](const Tensor& g) {
+                wrt(x, [x = saved(x), classes = saved(classes), lse = saved(lse)](const Tensor& g) {
                   const std::int64_t rows = x->size(0), n = x->size(1);
                   if (is_recording())
                     return (softmax(*x, 1) - one_hot(*classes, n, x->dtype())) * g.unsqueeze(1);
@@ -103,7 +104,7 @@ Tensor cross_entropy_rows(At x, At target) {
                     using T = decltype(zero);
                     if (rows)
                       cpu::cross_entropy_vjp(pointer<T>(in), classes->data<std::int64_t>(),
-                                             pointer<T>(lse), pointer<T>(gradient), one ? 0 : 1,
+                                             pointer<T>(*lse), pointer<T>(gradient), one ? 0 : 1,
                                              rows, n, out_pointer<T>(dx));
                   });
                   return dx;

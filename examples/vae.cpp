@@ -247,7 +247,7 @@ struct State {
     Tensor loss = mean(vae.config.beta * bound.kl - bound.likelihood);
     const double value = loss.item();
     if (!std::isfinite(value))
-      refuse<NumericError>("the loss of step ", steps_done(), " is ", value);
+      refuse<NumericError>("step ", steps_done(), ": the loss is ", value, "; try a smaller --lr");
     adam.step(grad(std::move(loss), adam.parameters()));
     return {bound.likelihood.mean().item(), bound.kl.mean().item()};
   }

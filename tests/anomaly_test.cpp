@@ -1,17 +1,22 @@
 // Anomaly mode names the first operation that makes a NaN or an infinity, forward or backward.
+#include <algorithm>
+#include <set>
+
 #include "gradus/tests/ops.h"
 
 namespace gradus::test {
 namespace {
 
-testing::AssertionResult reports(const std::string& operation, const std::string& file,
+// One of the operations, and the file.
+testing::AssertionResult reports(const std::set<std::string>& operations, const std::string& file,
                                  const std::function<void()>& call) {
   try {
     call();
   } catch (const NumericError& e) {
     const std::string text = e.what();
-    if (text.find(operation) == std::string::npos)
-      return testing::AssertionFailure() << "does not name " << operation << ": " << text;
+    if (std::none_of(operations.begin(), operations.end(),
+                     [&](const std::string& name) { return text.find(name + ": ") < 32; }))
+      return testing::AssertionFailure() << "does not name the operation: " << text;
     if (text.find(file) == std::string::npos)
       return testing::AssertionFailure() << "does not name " << file << ": " << text;
     return testing::AssertionSuccess();
@@ -25,10 +30,10 @@ TEST(Anomaly, NamesThePlaceForward) {
   const AnomalyMode on;
   const Tensor x = leaf(from_vector(std::vector<double>{1, 0, -1}));
   const std::string line = "anomaly_test.cpp:" + std::to_string(__LINE__ + 1);
-  EXPECT_TRUE(reports("log", line, [&] { sum(exp(log(x) * 2.0)); }));
+  EXPECT_TRUE(reports({"log"}, line, [&] { sum(exp(log(x) * 2.0)); }));
   EXPECT_NO_THROW(log(x.slice(0, 0, 1)));
-  EXPECT_TRUE(reports("div", "anomaly_test.cpp", [&] { x / x.detach(); }));
-  EXPECT_TRUE(reports("exp", "anomaly_test.cpp", [&] { exp(x * 1e4); }));
+  EXPECT_TRUE(reports({"div"}, "anomaly_test.cpp", [&] { x / x.detach(); }));
+  EXPECT_TRUE(reports({"exp"}, "anomaly_test.cpp", [&] { exp(x * 1e4); }));
 }
 
 // sqrt(0) is fine, its derivative is not: found in the walk, with the place of the forward call.
@@ -37,7 +42,7 @@ TEST(Anomaly, NamesThePlaceBackward) {
   const Tensor x = leaf(from_vector(std::vector<double>{1, 0}));
   const Tensor y = sum(sqrt(x) * 2.0);
   const std::string line = "anomaly_test.cpp:" + std::to_string(__LINE__ - 1);
-  EXPECT_TRUE(reports("sqrt", line, [&] { grad(y, {x}); }));
+  EXPECT_TRUE(reports({"sqrt"}, line, [&] { grad(y, {x}); }));
 }
 
 TEST(Anomaly, IsOffAgainAfterwardsAndPerThread) {
@@ -56,7 +61,16 @@ TEST(Anomaly, ErrorsAreGradusErrors) {
   EXPECT_THROW(log(zeros({2})), Error);
 }
 
-// A NaN in an input of any row is found by the row itself: its name, and the file of the row.
+// What a row is made of; its first operation to see the NaN is the one to be named.
+std::set<std::string> operations_of(const Tensor& y) {
+  std::set<std::string> names;
+  each_node(y, [&](const Node& n) {
+    if (!n.is_leaf()) names.insert(n.name);
+  });
+  return names;
+}
+
+// A NaN in an input of any row is found there: the operation, and the file of the row.
 TEST(Anomaly, ForwardOfEveryRow) {
   for_rows([](const Row& row) {
     if (!row.differentiable) return;
@@ -70,9 +84,9 @@ TEST(Anomaly, ForwardOfEveryRow) {
         for (double v : doubles(row.f(x))) any |= !std::isfinite(v);
         if (!any) continue;  // gone: a clamp, a choice, a power of 0
       }
+      const std::set<std::string> names = operations_of(row.f(x));
       const AnomalyMode on;
-      EXPECT_TRUE(reports(row.name == "sub" ? "" : row.name, "_test.cpp", [&] { row.f(x); }))
-          << "input " << k;
+      EXPECT_TRUE(reports(names, "_test.cpp", [&] { row.f(x); })) << "input " << k;
     }
   });
 }
@@ -89,8 +103,7 @@ TEST(Anomaly, BackwardOfEveryRow) {
       for (double v : doubles(d)) any |= !std::isfinite(v);
     if (!any) return;
     const AnomalyMode on;
-    EXPECT_TRUE(reports(row.detail.find("both") != std::string::npos ? "" : row.name, "_test.cpp",
-                        [&] { grad(y, x, {.grad_output = g}); }));
+    EXPECT_TRUE(reports(operations_of(y), "_test.cpp", [&] { grad(y, x, {.grad_output = g}); }));
   });
 }
 

@@ -7,11 +7,7 @@ namespace {
 
 using namespace distributions;
 
-/ -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -
-
-                                                                                                                          TEST(
-                                                                                                                              KlDivergence,
-                                                                                                                              ClosedFormsAgreeWithReferenceNumbers) {
+TEST(KlDivergence, ClosedFormsAgreeWithReferenceNumbers) {
   const Tensor mu = full({}, 0.3, f64);
   EXPECT_NEAR((kl_divergence(LogNormal{mu, 0.8}, LogNormal{0.0, 1.0}).item()), 0.08814355131420976,
               1e-16);

@@ -204,13 +204,13 @@ std::vector<Row> binary_rows() {
           [](double x) { return x * x; }, {}, "0", {{0, {0, 0, 2, 0}}, {-1, {1, -2, 2, 0}}}),
       constant(
           "pow", "constant 0", [](const Tensors& x) { return pow(x[0], 0); },
-          [](double) { return 1.0; }, {}, "0", {{0, {1, 0, 0, 0}}, {-1, {1, 0, 0, 0}}}),
+          [](double) { return 1.0; }, {}, "", {{0, {1, 0, 0, 0}}, {-1, {1, 0, 0, 0}}}),
       constant(
           "pow", "constant 1", [](const Tensors& x) { return pow(x[0], 1); },
           [](double x) { return x; }, {}, "0", {{0, {0, 1, 0, 0}}, {-1, {-1, 1, 0, 0}}}),
       constant(
           "pow", "constant -1", [](const Tensors& x) { return pow(x[0], -1); },
-          [](double x) { return 1 / x; }, positive, "0",
+          [](double x) { return 1 / x; }, positive, "y",
           {{0, {inf, -inf, inf, -inf}}, {-2, {-0.5, -0.25, -0.25, -0.375}}}),
       constant(
           "maximum", "constant", [](const Tensors& x) { return maximum(x[0], 0.3); },

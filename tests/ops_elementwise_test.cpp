@@ -116,7 +116,7 @@ std::vector<Row> elementwise_rows() {
            {inf, {inf, 0, 0, 0}},
            {-1, {nan}, outside},
            {nan, {nan}, "NaN"}}),
-      one("rsqrt", rsqrt, [](double x) { return 1 / std::sqrt(x); }, positive, "0y",
+      one("rsqrt", rsqrt, [](double x) { return 1 / std::sqrt(x); }, positive, "y",
           {{4, {0.5, -1.0 / 16, 3.0 / 128, -15.0 / 1024}},
            {0, {inf, -inf, inf, -inf}},
            {inf, {0, 0, 0, 0}},

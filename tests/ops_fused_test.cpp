@@ -347,7 +347,10 @@ void push_losses(std::vector<Row>& rows) {
                        ? +[](const Tensors& x, const Tensor&) { return x[0].size(1); }
                        : all_terms;
       row.kept = from_logits ? "0" : "";
-      row.also_kept = [](const Tensors& x, const Tensor&) { return bytes_of(x[0].size(0)); };
+      // The targets, and from logits the rows' logsumexp.
+      row.also_kept = [from_logits](const Tensors& x, const Tensor&) {
+        return bytes_of(x[0].size(0)) * (from_logits ? 2 : 1);
+      };
       row.misuses = {{"4",
                       [f, r] {
                         f(zeros({2, 4}), indices({0, 4}, {2}), {r});

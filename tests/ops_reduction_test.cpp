@@ -254,7 +254,8 @@ void push_matmul(std::vector<Row>& rows) {
 
 std::vector<Row> reduction_rows() {
   std::vector<Row> rows;
-  const Domain distinct{-2, 2, {}, true}, away{-2, 2, {0}};
+  const Domain distinct{-2, 2, {}, true}, away{-2, 2, {0}},
+      far{-1.5, 1.5, {-0.4, -0.2, 0, 0.2, 0.4}};
   push_reduction(rows, "sum", sum, sum_of, {}, "");
   push_reduction(rows, "mean", mean, mean_of, {}, "");
   push_reduction(
@@ -266,11 +267,11 @@ std::vector<Row> reduction_rows() {
   push_reduction(
       rows, "prod", prod,
       [](const Values& v) { return std::accumulate(v.begin(), v.end(), 1.0, std::multiplies<>()); },
-      away, "0y");
+      far, "0");
   push_reduction(rows, "logsumexp", logsumexp, log_sum, {}, "0y");
   for (Row& row : rows) {
     if (row.name == "max" || row.name == "min") {
-      row.misuses.push_back({"empty", [f = row.name] {
+      row.misuses.push_back({"nothing to reduce", [f = row.name] {
                                f == "max" ? max(zeros({0, 2}), 0) : min(zeros({0, 2}), 0);
                              }});
     }
@@ -322,7 +323,7 @@ std::vector<Row> reduction_rows() {
                   [] {
                     argmax(ones({2, 3}), 2);
                   }},
-                 {"empty", [] {
+                 {"nothing to reduce", [] {
                     argmax(ones({2, 0}), 1);
                   }}};
   rows.push_back(row);
@@ -333,7 +334,7 @@ std::vector<Row> reduction_rows() {
       return double(std::max_element(v.begin(), v.end()) - v.begin());
     });
   };
-  row.misuses = {{"empty", [] { argmax(ones({0})); }}};
+  row.misuses = {{"nothing to reduce", [] { argmax(ones({0})); }}};
   rows.push_back(row);
 
   for (int axis : {0, -1}) {

@@ -117,7 +117,7 @@ TEST(Table, Values) {
         expected = row.reference ? row.reference(x) : row.definition(x);
       }
       EXPECT_TRUE(close(y.to(f64), expected, 1e-14 * (row.length ? 10 : 1)));
-      if (row.reference && row.definition) {
+      if (row.reference && row.definition && y.numel() > 0) {
         EXPECT_TRUE(close(row.definition(x), expected, 1e-13));
       }
     });

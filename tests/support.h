@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <random>
@@ -168,6 +169,24 @@ inline Tensor weighted_sum(const Tensor& y) {
   std::vector<double> w(static_cast<std::size_t>(y.numel()));
   for (double& e : w) e = std::uniform_real_distribution<double>(-1, 1)(random);
   return sum(mul(y, from_vector(w, y.shape()).to(y.dtype())));
+}
+
+// Calls body(node) once for each node of y's graph.
+template <class Body>
+void each_node(const Tensor& y, const Body& body) {
+  std::vector<Node*> stack, seen;
+  const auto visit = [&](Node* n) {
+    if (!n || std::find(seen.begin(), seen.end(), n) != seen.end()) return;
+    seen.push_back(n);
+    stack.push_back(n);
+  };
+  visit(y.impl().node.get());
+  while (!stack.empty()) {
+    Node* n = stack.back();
+    stack.pop_back();
+    body(*n);
+    for (int i = 0; i < n->edge_count(); ++i) visit(n->edges()[i].get());
+  }
 }
 
 }  // namespace gradus::test
