@@ -248,13 +248,15 @@ namespace formula {
 #define GRADUS_ALGEBRAIC_FORMULAS(X)                                                      \
   X(neg, Neg)                                                                             \
   X(abs, Abs)                                                                             \
-  X(sign, Sign) X(sqrt, Sqrt) X(rsqrt, Rsqrt) X(square, Square) X(reciprocal, Reciprocal) \
-      X(relu, Relu) X(floor, Floor) X(ceil, Ceil) X(round, Round)
-#define GRADUS_TRANSCENDENTAL_FORMULAS(X)                                       \
-  X(exp, Exp)                                                                   \
-  X(expm1, Expm1)                                                               \
-  X(log, Log) X(log1p, Log1p) X(sin, Sin) X(cos, Cos) X(tan, Tan) X(tanh, Tanh) \
-      X(sigmoid, Sigmoid) X(softplus, Softplus) X(erf, Erf) X(erfc, Erfc) X(silu, Silu)
+  X(sign, Sign)                                                                           \
+  X(sqrt, Sqrt) X(rsqrt, Rsqrt) X(square, Square) X(reciprocal, Reciprocal) X(relu, Relu) \
+      X(floor, Floor) X(ceil, Ceil) X(round, Round)
+#define GRADUS_TRANSCENDENTAL_FORMULAS(X)                                               \
+  X(exp, Exp)                                                                           \
+  X(expm1, Expm1)                                                                       \
+  X(log, Log)                                                                           \
+  X(log1p, Log1p) X(sin, Sin) X(cos, Cos) X(tan, Tan) X(tanh, Tanh) X(sigmoid, Sigmoid) \
+      X(softplus, Softplus) X(erf, Erf) X(erfc, Erfc) X(silu, Silu)
 
 GRADUS_FORMULA_1(Neg, "neg", -x)
 GRADUS_FORMULA_1(Abs, "abs", abs(x))

@@ -11,8 +11,8 @@
 namespace gradus {
 
 struct MemoryStatistics {
-  std::int64_t live = 0;    // bytes in tensors
-  std::int64_t peak = 0;    // highest value of live since reset_peak_memory(), within 64 KiB a thread
+  std::int64_t live = 0;  // bytes in tensors
+  std::int64_t peak = 0;  // highest value of live since reset_peak_memory(), within 64 KiB a thread
   std::int64_t cached = 0;  // bytes kept for reuse
   std::int64_t blocks = 0;  // number of live blocks
 };

@@ -18,8 +18,8 @@ class GRADUS_API Shape {
   Shape(std::initializer_list<std::int64_t> sizes)
       : Shape(std::span(sizes.begin(), sizes.size())) {}
   explicit Shape(std::span<const std::int64_t> sizes);
-  // Copies what is there: most shapes have one to four axes, and a whole copy would wait for the stores
-  // that have just made them.
+  // Copies what is there: most shapes have one to four axes, and a whole copy would wait for the
+  // stores that have just made them.
   Shape(const Shape& other) noexcept { *this = other; }
   Shape& operator=(const Shape& other) noexcept {
     rank_ = other.rank_;

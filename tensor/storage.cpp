@@ -13,8 +13,7 @@ constexpr std::int64_t header = (sizeof(Storage) + 63) / 64 * 64;
 }  // namespace
 
 Ref<Storage> Storage::allocate(std::int64_t bytes, Device device) {
-  if (device != Device::cpu)
-    fail("allocate: this build has no device ", device, "; it has cpu");
+  if (device != Device::cpu) fail("allocate: this build has no device ", device, "; it has cpu");
   void* block = detail::allocate(header + bytes);
   auto* s = new (block) Storage;
   s->data_ = static_cast<std::byte*>(block) + header;

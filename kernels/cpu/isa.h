@@ -31,8 +31,8 @@ GRADUS_API std::string isa_problem();
 #endif
 
 // GCC: the whole region is compiled for the set, and `flatten` inlines the formula into it.
-// Clang: `flatten` reaches one level only, so everything is always_inline, vectors stay generic until
-// they are inlined into enter(), and only enter() carries the set.
+// Clang: `flatten` reaches one level only, so everything is always_inline, vectors stay generic
+// until they are inlined into enter(), and only enter() carries the set.
 #define GRADUS_PRAGMA(x) _Pragma(#x)
 #if defined(__clang__)
 #define GRADUS_TARGET_BEGIN(sets)

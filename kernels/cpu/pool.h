@@ -1,6 +1,6 @@
-// The library's threads: one small pool for the process. Work is cut into tiles that follow from the
-// sizes alone, so results never depend on the number of threads; the caller works too and takes over
-// the tiles of a worker that does not come.
+// The library's threads: one small pool for the process. Work is cut into tiles that follow from
+// the sizes alone, so results never depend on the number of threads; the caller works too and takes
+// over the tiles of a worker that does not come.
 #pragma once
 
 #include <cstdint>
@@ -24,8 +24,9 @@ GRADUS_API void run_tiles(std::int64_t tiles, void (*body)(void* context, std::i
 }
 
 // Calls body(i) once for each i in [0, tiles), in any order, on any of the pool's threads, and
-// returns when all are done. The first exception of a tile reaches the caller (the tiles that had not
-// begun are skipped). Nested calls, and calls while another thread holds the pool, run on the caller.
+// returns when all are done. The first exception of a tile reaches the caller (the tiles that had
+// not begun are skipped). Nested calls, and calls while another thread holds the pool, run on the
+// caller.
 template <class Body>
 void parallel(std::int64_t tiles, Body&& body) {
   if (tiles <= 1) {

@@ -1,5 +1,5 @@
-// SIMD for formulas: gradus::cpu::{baseline,avx2,avx512}::Lane<T>, the same source compiled for each
-// instruction set (isa.h), with arithmetic, comparisons, select and vector mathematics.
+// SIMD for formulas: gradus::cpu::{baseline,avx2,avx512}::Lane<T>, the same source compiled for
+// each instruction set (isa.h), with arithmetic, comparisons, select and vector mathematics.
 #pragma once
 
 #include <cmath>
@@ -52,9 +52,9 @@ GRADUS_INLINE void stream_register(T* p, const V& v) {
 #endif
 }
 #define GRADUS_ENTER_TARGET
+#include "gradus/kernels/cpu/enter.inc"
 #include "gradus/kernels/cpu/lane.inc"
 #include "gradus/kernels/cpu/lane_math.inc"
-#include "gradus/kernels/cpu/enter.inc"
 #undef GRADUS_REGISTER_BYTES
 #undef GRADUS_ENTER_TARGET
 }  // namespace gradus::cpu::baseline
@@ -86,9 +86,9 @@ inline bool any_register(const I64& m) { return __builtin_ia32_movmskpd256((F64)
 inline void stream_register(float* p, const F32& v) { __builtin_ia32_movntps256(p, v); }
 inline void stream_register(double* p, const F64& v) { __builtin_ia32_movntpd256(p, v); }
 #endif
+#include "gradus/kernels/cpu/enter.inc"
 #include "gradus/kernels/cpu/lane.inc"
 #include "gradus/kernels/cpu/lane_math.inc"
-#include "gradus/kernels/cpu/enter.inc"
 #undef GRADUS_REGISTER_BYTES
 #undef GRADUS_ENTER_TARGET
 }  // namespace gradus::cpu::avx2
@@ -121,9 +121,9 @@ inline bool any_register(const I64& m) { return __builtin_ia32_cvtq2mask512((Lon
 inline void stream_register(float* p, const F32& v) { __builtin_ia32_movntps512(p, v); }
 inline void stream_register(double* p, const F64& v) { __builtin_ia32_movntpd512(p, v); }
 #endif
+#include "gradus/kernels/cpu/enter.inc"
 #include "gradus/kernels/cpu/lane.inc"
 #include "gradus/kernels/cpu/lane_math.inc"
-#include "gradus/kernels/cpu/enter.inc"
 #undef GRADUS_REGISTER_BYTES
 #undef GRADUS_ENTER_TARGET
 }  // namespace gradus::cpu::avx512
@@ -139,9 +139,12 @@ template <class Body>
 inline void with_isa(Body&& body) {
 #if GRADUS_WIDE
   switch (isa()) {
-    case Isa::avx512: return avx512::enter(body);
-    case Isa::avx2: return avx2::enter(body);
-    case Isa::baseline: break;
+    case Isa::avx512:
+      return avx512::enter(body);
+    case Isa::avx2:
+      return avx2::enter(body);
+    case Isa::baseline:
+      break;
   }
 #endif
   baseline::enter(body);
