@@ -139,12 +139,12 @@ T from_bits(std::uint64_t bits) {
 // Every exponent and sign alike; moderate sizes; and evenly within the range.
 template <class T>
 std::vector<T> samples(double range) {
-  const int n = sizeof(T) == 4 ? 1 << 19 : 1 << 16;
+  const int n = sizeof(T) == 4 ? 350'000 : 1 << 16;
   std::mt19937_64 random(1);
   std::uniform_real_distribution<double> even(-range, range), exponent(-30, 12);
   std::vector<T> x;
   for (int i = 0; i < n; ++i) {
-    x.push_back(from_bits<T>(sizeof(T) == 4 ? std::uint64_t(i) * 8191 : random()));
+    x.push_back(from_bits<T>(sizeof(T) == 4 ? std::uint64_t(i) * 12271 : random()));
     x.push_back(static_cast<T>(even(random)));
     x.push_back(static_cast<T>(std::copysign(std::exp2(exponent(random)), even(random))));
   }
