@@ -246,8 +246,7 @@ struct State {
     const Bound bound = elbo(vae, x, noise);
     Tensor loss = mean(vae.config.beta * bound.kl - bound.likelihood);
     const double value = loss.item();
-    if (!std::isfinite(value))
-      refuse<NumericError>("step ", steps_done(), ": the loss is ", value, "; try a smaller --lr");
+    if (!std::isfinite(value)) refuse<NumericError>("the loss is ", value);
     adam.step(grad(std::move(loss), adam.parameters()));
     return {bound.likelihood.mean().item(), bound.kl.mean().item()};
   }

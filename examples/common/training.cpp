@@ -60,6 +60,18 @@ std::uint64_t Checkpoint::counter(const std::string& name) const {
   return value;
 }
 
+namespace {
+
+Json take_step(const Trainee& trainee) {
+  try {
+    return trainee.step();
+  } catch (const NumericError& error) {
+    refuse<NumericError>("step ", trainee.steps_done(), ": ", error.what(), "; try a smaller --lr");
+  }
+}
+
+}  // namespace
+
 bool train(const Trainee& trainee, RunDirectory& run, std::int64_t max_steps) {
   using Clock = std::chrono::steady_clock;
   std::int64_t last = trainee.epochs * trainee.steps_an_epoch;
@@ -68,7 +80,7 @@ bool train(const Trainee& trainee, RunDirectory& run, std::int64_t max_steps) {
   Progress progress(trainee.steps_done(), last);
   Clock::time_point start = Clock::now();
   for (std::int64_t step = trainee.steps_done(); step < last;) {
-    Json measured = trainee.step();
+    Json measured = take_step(trainee);
     step = trainee.steps_done();
     progress.step(step, measured.begin().key(), measured.begin()->get<double>());
     measured["step"] = step;

@@ -52,11 +52,9 @@ GRADUS_INLINE void stream_register(T* p, const V& v) {
 #endif
 }
 #define GRADUS_ENTER_TARGET
-// clang-format off: the order matters
-#include "gradus/kernels/cpu/enter.inc"
 #include "gradus/kernels/cpu/lane.inc"
 #include "gradus/kernels/cpu/lane_math.inc"
-// clang-format on
+#include "gradus/kernels/cpu/enter.inc"
 #undef GRADUS_REGISTER_BYTES
 #undef GRADUS_ENTER_TARGET
 }  // namespace gradus::cpu::baseline
@@ -88,11 +86,9 @@ inline bool any_register(const I64& m) { return __builtin_ia32_movmskpd256((F64)
 inline void stream_register(float* p, const F32& v) { __builtin_ia32_movntps256(p, v); }
 inline void stream_register(double* p, const F64& v) { __builtin_ia32_movntpd256(p, v); }
 #endif
-// clang-format off: the order matters
-#include "gradus/kernels/cpu/enter.inc"
 #include "gradus/kernels/cpu/lane.inc"
 #include "gradus/kernels/cpu/lane_math.inc"
-// clang-format on
+#include "gradus/kernels/cpu/enter.inc"
 #undef GRADUS_REGISTER_BYTES
 #undef GRADUS_ENTER_TARGET
 }  // namespace gradus::cpu::avx2
@@ -125,11 +121,9 @@ inline bool any_register(const I64& m) { return __builtin_ia32_cvtq2mask512((Lon
 inline void stream_register(float* p, const F32& v) { __builtin_ia32_movntps512(p, v); }
 inline void stream_register(double* p, const F64& v) { __builtin_ia32_movntpd512(p, v); }
 #endif
-// clang-format off: the order matters
-#include "gradus/kernels/cpu/enter.inc"
 #include "gradus/kernels/cpu/lane.inc"
 #include "gradus/kernels/cpu/lane_math.inc"
-// clang-format on
+#include "gradus/kernels/cpu/enter.inc"
 #undef GRADUS_REGISTER_BYTES
 #undef GRADUS_ENTER_TARGET
 }  // namespace gradus::cpu::avx512
