@@ -7,7 +7,7 @@
 
 #include "examples/common/errors.h"
 #include "examples/common/images.h"
-#include "examples/common/picture.h"
+#include "examples/common/latent_figures.h"
 #include "examples/common/program.h"
 #include "examples/common/report.h"
 #include "examples/common/run_directory.h"
@@ -133,81 +133,14 @@ Score evaluate(const VAE& vae, const data::Dataset& images, Generator generator)
   return {score.likelihood / count, score.kl / count};
 }
 
-// Pictures of what the model has learnt, from the test images (count, pixels).
-class Gallery {
- public:
-  Gallery(const VAE& vae, const Tensor& images, const LabelledImages& facts)
-      : vae_(vae), images_(images), facts_(facts) {}
-
-  std::vector<Figure> figures(Generator generator) const {
-    const std::int64_t size = vae_.config.latent_dim;
-    const Tensor drawn = rsample(vae_.prior(), generator, {96, size}).to(images_.dtype());
-    std::vector<Figure> all{
-        tiles("reconstructions", "Test images, each beside its reconstruction.",
-              stack({some(64), vae_.image(medians(some(64)))}, 1), 16),
-        tiles("samples", "Decoded draws from the prior.", vae_.image(drawn), 16),
-        tiles(
-            "traversal",
-            "In each row one latent moves through the prior while the others stay at those of the "
-            "first test image; the latents that carry most come first.",
-            vae_.image(traversal(12)), 12)};
-    if (size == 2) {
-      const auto points = medians(images_).to(f32).to_vector<float>();
-      all.push_back({"latents", "Medians of the posteriors of the test images, coloured by label.",
-                     encode_png(scatter(points, facts_.labels))});
-      all.push_back(tiles("manifold", "A decoded grid of equally likely latents.",
-                          vae_.image(plane(20)), 20));
-    }
-    return all;
-  }
-
- private:
-  Figure tiles(const char* name, const char* caption, const Tensor& images, int across) const {
-    return {name, caption,
-            encode_png(grid(images.to(f32).to_vector<float>(), static_cast<int>(facts_.rows),
-                            static_cast<int>(facts_.columns), {.columns = across}))};
-  }
-
-  Tensor some(std::int64_t count) const { return images_.slice(0, 0, count); }
-
-  Tensor medians(const Tensor& x) const {
-    return icdf(vae_.posterior(x), full({}, 0.5, x.dtype()));
-  }
-
-  // Values of one latent at equally spaced probabilities of the prior.
-  Tensor levels(std::int64_t count) const {
-    return icdf(vae_.prior(), linspace(0.02, 0.98, count, images_.dtype()));
-  }
-
-  Tensor traversal(std::int64_t steps) const {
-    const Tensor carried = kl_divergence(vae_.posterior(some(500)), vae_.prior()).mean(0);
-    std::vector<std::pair<double, std::int64_t>> order;
-    for (const double nats : carried.to(f64).to_vector<double>())
-      order.push_back({-nats, std::ssize(order)});
-    std::sort(order.begin(), order.end());
-    if (order.size() > 10) order.resize(10);
-
-    const std::int64_t size = vae_.config.latent_dim;
-    const Tensor start = medians(some(1)).expand({steps, size});
-    std::vector<Tensor> rows;
-    for (const auto& [nats, axis] : order) {
-      rows.push_back(concat(
-          {start.slice(1, 0, axis), levels(steps).unsqueeze(1), start.slice(1, axis + 1, size)},
-          1));
-    }
-    return concat(rows, 0);
-  }
-
-  Tensor plane(std::int64_t side) const {
-    const Tensor across = levels(side).unsqueeze(0).expand({side, side});
-    const Tensor down = flip(levels(side), 0).unsqueeze(1).expand({side, side});
-    return stack({across, down}, -1).reshape({side * side, 2});
-  }
-
-  const VAE& vae_;
-  Tensor images_;
-  const LabelledImages& facts_;
-};
+LatentModel latent_model(const VAE& vae) {
+  return {
+      .size = vae.config.latent_dim,
+      .quantile = [&](const Tensor& u) { return icdf(vae.prior(), u); },
+      .median = [&](const Tensor& x) { return icdf(vae.posterior(x), full({}, 0.5, x.dtype())); },
+      .carried = [&](const Tensor& x) { return kl_divergence(vae.posterior(x), vae.prior()); },
+      .image = [&](const Tensor& z) { return vae.image(z); }};
+}
 
 void check_families(const Config& config) {
   const std::string& prior = config.prior == "same" ? config.latent : config.prior;
@@ -333,7 +266,7 @@ int run(int argc, const char* const* argv) {
   const Score score = score_now();
   Report report = report_on(state, score, run.metrics());
   const Tensor pixels = test.range(0, test.size())[0].to(config.type());
-  report.figures = Gallery(state.vae, pixels, images.test).figures(Generator(config.seed, 4));
+  report.figures = latent_figures(latent_model(state.vae), pixels, images.test);
   report.config = options.json();
   write_report(run, report);
   std::printf("%s\ntest ELBO %.2f nats per image: log-likelihood %.2f - analytic KL %.2f\n",

@@ -82,11 +82,12 @@ const std::vector<Fault> faults = {
 };
 
 Tensor broken(const Row& row, const Fault& fault, std::size_t k, const Tensors& x) {
-  return custom("broken", x, row.f, [&](const Tensors& in, const Tensor& y, const Tensor& g) {
-    Tensors d = vjp(row.f, in).pullback(g);
-    fault.seed(row, in, y, g, k, d);
-    return d;
-  });
+  return custom("broken", x, row.f,
+                [&row, &fault, k](const Tensors& in, const Tensor& y, const Tensor& g) {
+                  Tensors d = vjp(row.f, in).pullback(g);
+                  fault.seed(row, in, y, g, k, d);
+                  return d;
+                });
 }
 
 CheckOptions options_for(const Fault& fault) {
