@@ -2,6 +2,7 @@
 // turns, so that a busy machine slows both; `of_openblas` is the time of the call over ours.
 #include <cblas.h>
 
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -24,10 +25,10 @@ struct Product {
   Tensor b(Generator& generator) const { return operand(k, n, transposed == 'B', generator); }
   double flops() const { return 2.0 * static_cast<double>(m * n * k * batch); }
   std::string title() const {
-    std::string sizes;
-    for (const int64_t size : {m, n, k}) sizes += (sizes.empty() ? "" : "x") + std::to_string(size);
-    return std::string("gemm/") + name + '/' + sizes +
-           (batch > 1 ? 'x' + std::to_string(batch) : "");
+    std::ostringstream title;
+    title << "gemm/" << name << '/' << m << 'x' << n << 'x' << k;
+    if (batch > 1) title << 'x' << batch;
+    return title.str();
   }
 
  private:

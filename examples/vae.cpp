@@ -13,10 +13,6 @@
 #include "examples/common/run_directory.h"
 #include "examples/common/training.h"
 #include "gradus/gradus.h"
-#include "gradus/nn/data.h"
-#include "gradus/nn/distributions.h"
-#include "gradus/nn/linear.h"
-#include "gradus/nn/optim.h"
 
 namespace gradus::examples {
 namespace {

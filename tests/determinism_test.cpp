@@ -107,14 +107,17 @@ TEST_F(Determinism, SingleAgainstDoubleInEveryInstructionSet) {
         EXPECT_TRUE(within_single(row.f(single), row.f(x), terms_of(row.f, x), length_of(row, x),
                                   std::ldexp(1.0, -24)))
             << "call " << call;
-        // The gradient is a composite of its own.
+        // The gradient is a composite of its own, of the inputs and the output's gradient.
+        const Tensor u = rounded({sample_of({}, {row.f(x).shape()}, 9)[0]})[0];
+        Tensors with_u = x, single_with_u = single;
+        with_u.push_back(u);
+        single_with_u.push_back(u.to(f32));
         for (std::size_t k = 0; k < x.size(); ++k) {
-          const TensorsFunction g = [&](const Tensors& at) {
-            Tensor t = vjp(row.f, at).pullback(ones(row.f(at).shape(), at[0].dtype()))[k];
-            return t;
+          const TensorsFunction g = [&](const Tensors& all) {
+            return vjp(row.f, Tensors(all.begin(), all.end() - 1)).pullback(all.back())[k];
           };
-          EXPECT_TRUE(within_single(g(single), g(x), terms_of(g, x),
-                                    2 * length_of(row, x) + row.f(x).numel(), std::ldexp(1.0, -24)))
+          EXPECT_TRUE(within_single(g(single_with_u), g(with_u), terms_of(g, with_u),
+                                    2 * length_of(row, x) + u.numel(), std::ldexp(1.0, -24)))
               << "call " << call << ", gradient " << k;
         }
       }

@@ -324,6 +324,9 @@ void push_joins(std::vector<Row>& rows) {
           pad(zeros({2}), {{-1, 0}});
         }}}));
   rows.back().any_dtype = false;
+  const auto mask_bytes = [](const Tensors& x, const Tensor&) {
+    return x[0].size(-2) * x[0].size(-1);
+  };
   for (std::int64_t d : {0, 1, -1}) {
     static const char* names[] = {"below", "", "above"};
     rows.push_back(view(
@@ -331,11 +334,13 @@ void push_joins(std::vector<Row>& rows) {
         [d](const Tensors& x) { return triangle(x[0], d, true); },
         {{{3, 4}}, {{4, 2}}, {{2, 3, 3}}, {{1, 1}}, {{0, 3}}}, {{"", [] { tril(zeros({3})); }}}));
     rows.back().any_dtype = false;
+    rows.back().also_kept = mask_bytes;
     rows.push_back(view(
         "triu", names[d + 1], [d](const Tensors& x) { return triu(x[0], d); },
         [d](const Tensors& x) { return triangle(x[0], d, false); },
         {{{3, 4}}, {{4, 2}}, {{2, 3, 3}}, {{1, 1}}, {{0, 3}}}, {{"", [] { triu(zeros({3})); }}}));
     rows.back().any_dtype = false;
+    rows.back().also_kept = mask_bytes;
   }
 }
 

@@ -57,6 +57,7 @@ struct Precision {
   DType dtype;
   double tolerance;
 };
+void PrintTo(const Precision& p, std::ostream* out) { *out << p.dtype; }
 class Optimizers : public testing::TestWithParam<Precision> {
  protected:
   Tensors parameters = two(GetParam().dtype);

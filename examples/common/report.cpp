@@ -161,7 +161,8 @@ figure { margin: 0 0 26px; }
 figcaption { font-weight: 600; margin-bottom: 8px; }
 figcaption::first-letter { text-transform: uppercase; }
 figcaption small { display: block; font-weight: 400; font-size: 14px; color: var(--soft); }
-img { max-width: 100%; border-radius: 8px; border: 1px solid var(--line); image-rendering: pixelated; }
+img { max-width: 100%; border: 1px solid var(--line); border-radius: 8px;
+  image-rendering: pixelated; }
 svg { width: 100%; height: auto; background: var(--card); border: 1px solid var(--line);
   border-radius: 10px; }
 svg text { font: 12px system-ui, sans-serif; fill: var(--soft); }
