@@ -99,7 +99,8 @@ AnomalyMode::~AnomalyMode() { mode.checking = before_; }
 TraceCuts::TraceCuts() noexcept : before_(std::exchange(mode.tracing, true)) {}
 TraceCuts::~TraceCuts() { mode.tracing = before_; }
 
-Saved::Saved(const Tensor& t) : tensor_(t), version_(t.impl().storage->version()) {
+Saved::Saved(const Tensor& t)
+    : tensor_(t), storage_(t.impl().storage.get()), version_(storage_->version()) {
   mode.saved_bytes += t.bytes();
 }
 
@@ -115,7 +116,8 @@ namespace {
 }  // namespace
 
 const Tensor& Saved::get() const {
-  if (tensor_.impl().storage->version() != version_) stale(tensor_);
+  const Storage* now = tensor_.impl().storage.get();
+  if (now != storage_ || now->version() != version_) stale(tensor_);
   return tensor_;
 }
 

@@ -98,6 +98,7 @@ class GRADUS_API Saved {
 
  private:
   Tensor tensor_;
+  const Storage* storage_;  // nn::to may put another one behind the handle
   std::uint32_t version_;
 };
 inline Saved saved(const Tensor& t) { return Saved(t); }

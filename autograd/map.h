@@ -72,10 +72,12 @@ Tensor map_definition(const void* formula, int k, const Tensor& g, const Tensor*
 }
 
 template <std::size_t, class L>
-using Repeated = const L&;
+struct Repeated {
+  using type = const L&;
+};
 template <class F, class L, std::size_t... I>
 auto formula_result(std::index_sequence<I...>)
-    -> std::remove_cvref_t<std::invoke_result_t<const F&, Repeated<I, L>...>>;
+    -> std::remove_cvref_t<std::invoke_result_t<const F&, typename Repeated<I, L>::type...>>;
 template <class F, int K>
 inline constexpr bool formula_is_boolean =
     std::is_same_v<decltype(formula_result<F, cpu::baseline::Lane<float>>(
@@ -86,7 +88,7 @@ inline constexpr bool formula_is_boolean =
 template <class F, int K, bool integers = false>
 const MapOp& map_op() {
   using Indices = std::make_index_sequence<K>;
-  constexpr bool boolean_result = formula_is_boolean<F, K>;
+  static constexpr bool boolean_result = formula_is_boolean<F, K>;
   static constexpr MapOp op = [] {
     MapOp o{map_name<F>(),
             K,

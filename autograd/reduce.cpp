@@ -167,19 +167,19 @@ Tensor min(At x, const Axes& axes, bool keepdim) { return extreme<false>("min", 
 
 namespace {
 
-// The products of all other elements along the last axis, without division: prefix times suffix.
+// The product of what stands before each element of a row, in log2(n) doubling steps.
+Tensor products_before(const Tensor& x) {
+  const std::int64_t n = x.size(1);
+  auto shifted = [n](const Tensor& t, std::int64_t by) {
+    return pad(slice(t, 1, 0, n - by), {{0, 0}, {by, 0}}, 1);
+  };
+  Tensor y = shifted(x, 1);
+  for (std::int64_t by = 1; by < n; by *= 2) y = y * shifted(y, by);
+  return y;
+}
+// The product of all others of its row, without division: what stands before times what follows.
 Tensor products_of_others(const Tensor& x) {
-  const std::int64_t n = x.size(-1);
-  const Tensor one = ones({x.size(0), 1}, x.dtype());
-  std::vector<Tensor> prefix{one}, suffix{one}, others;
-  for (std::int64_t i = 0; i + 1 < n; ++i) {
-    prefix.push_back(prefix.back() * slice(x, 1, i, i + 1));
-    suffix.push_back(suffix.back() * slice(x, 1, n - 1 - i, n - i));
-  }
-  for (std::int64_t i = 0; i < n; ++i)
-    others.push_back(prefix[static_cast<std::size_t>(i)] *
-                     suffix[static_cast<std::size_t>(n - 1 - i)]);
-  return concat(others, 1);
+  return products_before(x) * flip(products_before(flip(x, 1)), 1);
 }
 
 // Axes moved to the end and flattened: (rest, reduced); `restore` brings a gradient back.

@@ -127,10 +127,10 @@ void gradient_loops(const void* formula, const void* const* x, void* const* d, s
   for (int k = 0; k < K; ++k) all = all && d[k];
   if (all) return gradient_loop<F, T, K, 0, K>(formula, x, d, n, stream);
   [&]<std::size_t... I>(std::index_sequence<I...>) {
-    (void)((d[I] ? gradient_loop<F, T, K, static_cast<int>(I), static_cast<int>(I) + 1>(
-                       formula, x, d, n, stream)
-                 : void()),
-           ...);
+    ((d[I] ? gradient_loop<F, T, K, static_cast<int>(I), static_cast<int>(I) + 1>(formula, x, d, n,
+                                                                                  stream)
+           : void()),
+     ...);
   }
   (std::make_index_sequence<K>{});
 }

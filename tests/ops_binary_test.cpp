@@ -49,7 +49,7 @@ Row two(const char* name, Function f, Scalar scalar, std::vector<Domain> domains
   row.scalar = [scalar](const double* x) { return scalar(x[0], x[1]); };
   row.calls = two_operands;
   row.domains = std::move(domains);
-  row.large = {{257, 1031}, {1031}};
+  row.large = {{129, 517}, {517}};
   row.kept = kept;
   row.misuses = pair_misuses(f);
   return row;
@@ -64,7 +64,7 @@ Row constant(const char* name, const char* detail, TensorsFunction f, double (*s
   row.scalar = [scalar](const double* x) { return scalar(x[0]); };
   row.calls = {{{3, 4}}, {{}}, {{1}}, {{0, 3}}, {{2, 1, 5}}};
   row.domains = {std::move(domain)};
-  row.large = {{257, 1031}};
+  row.large = {{129, 517}};
   row.kept = kept;
   row.edges = std::move(edges);
   return row;
@@ -81,8 +81,8 @@ Row decision(const char* name, TensorsFunction f, std::function<double(const dou
   row.scalar = std::move(scalar);
   row.calls = std::move(calls);
   row.domains = {{-2, 2, {0.5}}};
-  row.large = row.calls[0].size() == 2 ? std::vector<Shape>{{257, 1031}, {1031}}
-                                       : std::vector<Shape>{{257, 1031}};
+  row.large = row.calls[0].size() == 2 ? std::vector<Shape>{{129, 517}, {517}}
+                                       : std::vector<Shape>{{129, 517}};
   row.differentiable = false;
   row.any_dtype = true;
   row.misuses = std::move(misuses);

@@ -21,7 +21,7 @@ Row one(const char* name, TensorsFunction f, Scalar scalar, Domain domain, const
   row.scalar = [scalar](const double* x) { return scalar(x[0]); };
   row.calls = one_operand;
   row.domains = {std::move(domain)};
-  row.large = {{257, 1031}};
+  row.large = {{129, 517}};
   row.kept = kept;
   row.edges = std::move(edges);
   return row;

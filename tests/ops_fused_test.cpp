@@ -53,7 +53,7 @@ void push_gathers(std::vector<Row>& rows) {
             return at(x[0], i);
           });
         },
-        {{{3, 4}}, {{2, 3, 2}}, {{1, 1}}, {{5, 1}}}, {{301, 1031}},
+        {{{3, 4}}, {{2, 3, 2}}, {{1, 1}}, {{5, 1}}}, {{131, 517}},
         {{"3",
           [] {
             gather(zeros({3, 2}), 0, indices({0, 3}, {1, 2}));
@@ -102,7 +102,7 @@ void push_gathers(std::vector<Row>& rows) {
         {axis ? std::vector<Shape>{{3, 4}, {3, 6}} : std::vector<Shape>{{3, 4}, {5, 4}},
          {{2, 3, 2}, {2, 3, 2}},
          {{1, 1}, {1, 1}}},
-        {{301, 1031}, {301, 1031}},
+        {{131, 517}, {131, 517}},
         {{"3",
           [] {
             scatter_add(zeros({3}), 0, indices({0, 3}, {2}), zeros({2}));
@@ -139,7 +139,7 @@ void push_gathers(std::vector<Row>& rows) {
             return at(x[0], i);
           });
         },
-        {{{3, 4}}, {{2, 3, 2}}, {{4}}, {{1, 1}}}, {{301, 1031}},
+        {{{3, 4}}, {{2, 3, 2}}, {{4}}, {{1, 1}}}, {{131, 517}},
         {{"3",
           [] {
             index_select(zeros({3, 2}), 0, indices({3}, {1}));
@@ -172,7 +172,7 @@ void push_gathers(std::vector<Row>& rows) {
           return at(x[0], {static_cast<std::int64_t>(at(ids, {i[0], i[1]})), i[2]});
         });
       },
-      {{{4, 3}}, {{5, 1}}, {{1, 2}}}, {{501, 1031}},
+      {{{4, 3}}, {{5, 1}}, {{1, 2}}}, {{131, 517}},
       {{"4",
         [] {
           embedding(zeros({4, 2}), indices({4}, {1}));
@@ -231,7 +231,7 @@ void push_softmax(std::vector<Row>& rows) {
       });
     };
     row.calls = {{{3, 4}}, {{5}}, {{2, 3, 2}}, {{1, 1}}, {{0, 3}}, {{3, 1}}};
-    row.large = {{301, 1031}};
+    row.large = {{131, 517}};
     row.kept = "y";
     row.length = [](const Tensors& x, const Tensor&) {
       return std::max(x[0].size(0), x[0].size(-1));
@@ -308,7 +308,7 @@ void push_losses(std::vector<Row>& rows) {
       row.definition = [p, r](const Tensors& x) { return reduced(p.terms(x[0], x[1]), r); };
       row.calls = {{{3, 4}, {3, 4}}, {{5}, {5}}, {{}, {}}, {{1, 1}, {1, 1}}};
       row.domains = p.domains;
-      row.large = {{257, 1031}, {257, 1031}};
+      row.large = {{129, 517}, {129, 517}};
       row.length = r == Reduction::none ? nullptr : all_terms;
       row.kept = p.kept;
       row.misuses = {{"(77, 1)",
@@ -342,7 +342,7 @@ void push_losses(std::vector<Row>& rows) {
         return reduced(-sum(log_p * chosen, 1), r);
       };
       row.calls = {{{3, 4}}, {{5, 2}}, {{1, 1}}, {{2, 7}}};
-      row.large = {{1003, 517}};
+      row.large = {{251, 517}};
       row.length = r == Reduction::none
                        ? +[](const Tensors& x, const Tensor&) { return x[0].size(1); }
                        : all_terms;

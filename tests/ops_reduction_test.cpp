@@ -68,7 +68,7 @@ void push_reduction(std::vector<Row>& rows, const char* name, Tensor (*f)(At, co
       row.calls.push_back({{11}});
     }
     row.domains = {domain};
-    row.large = {{63, 129, 65}};
+    row.large = {{47, 65, 33}};
     row.differentiable = differentiable;
     row.length = ratio;
     row.kept = kept;
@@ -168,7 +168,7 @@ void push_var(std::vector<Row>& rows) {
       return sum(d * d, c.axes, c.options.keepdim) / (n - c.options.correction);
     };
     row.calls = {{{2, 3, 4}}, {{3, 2, 2}}, {{2, 5, 3}}};
-    row.large = {{63, 129, 65}};
+    row.large = {{47, 65, 33}};
     row.length = ratio;
     row.kept = "0";
     row.misuses = {{"axis",
@@ -198,7 +198,7 @@ void push_matmul(std::vector<Row>& rows) {
       {{3, 4}, {4, 2}},       {{4}, {4}},          {{4}, {4, 3}},       {{2, 3}, {3}},
       {{2, 3, 4}, {2, 4, 2}}, {{2, 3, 4}, {4, 5}}, {{3, 2}, {4, 2, 3}}, {{2, 1, 2, 3}, {3, 3, 1}},
       {{1, 1}, {1, 1}},       {{2, 0}, {0, 3}},    {{0, 3}, {3, 2}},    {{5}, {2, 5, 2}}};
-  row.large = {{257, 129}, {129, 383}};
+  row.large = {{300, 200}, {200, 700}};
   row.length = inner;
   row.kept = "01";
   row.misuses = {{"(64, 128) x (100, 10)",
@@ -231,7 +231,7 @@ void push_matmul(std::vector<Row>& rows) {
   row.calls = {{{3, 4}, {2, 4}, {2}}, {{3, 4}, {2, 4}}, {{2, 2, 3}, {4, 3}, {4}},
                {{3}, {2, 3}, {2}},    {{3}, {2, 3}},    {{0, 3}, {2, 3}, {2}},
                {{1, 1}, {1, 1}, {1}}};
-  row.large = {{257, 129}, {383, 129}, {383}};
+  row.large = {{300, 200}, {700, 200}, {700}};
   row.misuses = {{"(3, 4)",
                   [] {
                     linear(zeros({3, 4}), zeros({2, 5}));
@@ -317,7 +317,7 @@ std::vector<Row> reduction_rows() {
   };
   row.calls = {{{2, 3, 4}}, {{3, 5}}, {{1, 1}}};
   row.domains = {distinct};
-  row.large = {{65, 129, 63}};
+  row.large = {{47, 65, 33}};
   row.differentiable = false;
   row.misuses = {{"axis",
                   [] {
@@ -352,7 +352,7 @@ std::vector<Row> reduction_rows() {
       });
     };
     scan.calls = {{{3, 4}}, {{2, 3, 2}}, {{5}}, {{1}}, {{0, 2}}, {{2, 0}}};
-    scan.large = {{301, 1031}};
+    scan.large = {{131, 517}};
     scan.length = [](const Tensors& x, const Tensor&) {
       return std::max(x[0].size(0), x[0].size(-1));
     };

@@ -14,7 +14,7 @@ Row view(const char* name, const char* detail, TensorsFunction f, TensorsFunctio
   row.f = std::move(f);
   row.reference = std::move(reference);
   row.calls = std::move(calls);
-  row.large = {{301, 1031}};
+  row.large = {{131, 517}};
   row.any_dtype = true;
   row.misuses = std::move(misuses);
   return row;
@@ -101,7 +101,7 @@ void push_shapes(std::vector<Row>& rows) {
        {"", [] {
           reshape(zeros({0}), {-1, 0});
         }}}));
-  rows.back().large = {{302, 1031}};
+  rows.back().large = {{132, 517}};
   rows.push_back(view(
       "transpose", "", [](const Tensors& x) { return transpose(x[0], 0, -1); },
       [](const Tensors& x) {
@@ -172,7 +172,7 @@ void push_shapes(std::vector<Row>& rows) {
       {{"", [] { sum_to(zeros({3}), {2}); }}, {"", [] {
                                                  sum_to(zeros({3}), {2, 3});
                                                }}}));
-  rows.back().large = {{500, 3, 517}};
+  rows.back().large = {{50, 3, 517}};
   rows.back().any_dtype = false;
   rows.back().length = [](const Tensors& x, const Tensor& y) {
     return std::max<std::int64_t>(1, x[0].numel() / y.numel());
@@ -227,7 +227,7 @@ void push_cuts(std::vector<Row>& rows) {
       {{"3", [] { split(zeros({4}), 3, 0); }},
        {"", [] { split(zeros({4}), std::int64_t{0}, 0); }},
        {"axis", [] { split(zeros({4}), 2, 1); }}}));
-  rows.back().large = {{300, 1031}};
+  rows.back().large = {{132, 517}};
   rows.push_back(view(
       "split", "sizes 1 and 3, both",
       [](const Tensors& x) {
@@ -278,7 +278,7 @@ void push_joins(std::vector<Row>& rows) {
          {"f64", [] {
             concat({zeros({2}), zeros({2}, f64)}, 0);
           }}}));
-    rows.back().large = {{301, 531}, {301, 531}};
+    rows.back().large = {{131, 517}, {131, 517}};
     rows.push_back(view(
         "stack", axis ? "axis -1" : "axis 0", [axis](const Tensors& x) { return stack(x, axis); },
         [axis](const Tensors& x) {
@@ -298,7 +298,7 @@ void push_joins(std::vector<Row>& rows) {
           }},
          {"axis", [] { stack({zeros({2})}, 2); }},
          {"", [] { stack({}, 0); }}}));
-    rows.back().large = {{301, 531}, {301, 531}};
+    rows.back().large = {{131, 517}, {131, 517}};
   }
   rows.push_back(view(
       "pad", "",

@@ -93,7 +93,7 @@ const Function functions[] = {
     GRADUS_ROW(tanh, std::tanh(x), 10, 1.5),
     GRADUS_ROW(sigmoid, 1 / (1 + std::exp(-x)), 110, 2.5),
     GRADUS_ROW(softplus, softplus_reference(x), 110, 2),
-    GRADUS_ROW(erf, std::erf(x), 6, 2.1),
+    GRADUS_ROW(erf, std::erf(x), 6, 2.5),
     GRADUS_ROW(erfc, std::erfc(x), 28, 4),
     GRADUS_ROW(sin, std::sin(x), 1000, 2),
     GRADUS_ROW(cos, std::cos(x), 1000, 2),
