@@ -50,9 +50,12 @@ void product(const Tensor& a, const Tensor& b, double beta, const Tensor& y) {
   batch_strides(y, s.stride_c);
   with_float("matmul", y.dtype(), [&](auto zero) {
     using T = decltype(zero);
+    const std::int64_t bytes = cpu::gemm_scratch<T>(s);
+    const Tensor scratch = bytes ? empty({bytes}, DType::u8, y.device()) : Tensor();
     cpu::gemm<T>(s, 1, reinterpret_cast<const T*>(detail::first_byte(x.value)),
                  reinterpret_cast<const T*>(detail::first_byte(w.value)), beta,
-                 reinterpret_cast<T*>(detail::first_byte_mutable(y)));
+                 reinterpret_cast<T*>(detail::first_byte_mutable(y)),
+                 bytes ? detail::first_byte_mutable(scratch) : nullptr);
   });
 }
 

@@ -1,9 +1,10 @@
-# bench/*.cpp become one Google Benchmark program.
+# bench/*.cpp become one Google Benchmark program; OpenBLAS is a peer in it.
 file(GLOB benchmarks CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/bench/*.cpp)
 if(benchmarks)
   find_package(benchmark REQUIRED)
+  find_package(CBLAS REQUIRED)
   add_executable(gradus_bench ${benchmarks})
-  target_link_libraries(gradus_bench PRIVATE gradus_internal benchmark::benchmark)
+  target_link_libraries(gradus_bench PRIVATE gradus_internal benchmark::benchmark CBLAS::CBLAS)
   if(NOT EXISTS ${PROJECT_SOURCE_DIR}/bench/main.cpp)
     target_link_libraries(gradus_bench PRIVATE benchmark::benchmark_main)
   endif()

@@ -17,10 +17,12 @@ struct GemmShape {
   std::int64_t stride_a[max_rank] = {}, stride_b[max_rank] = {}, stride_c[max_rank] = {};
 };
 
-// beta = 0 overwrites C, whatever it held; k = 0 leaves beta * C. C must not overlap A or B.
-// On the CPU: OpenBLAS on tiles that follow from the sizes alone. The first product sets OpenBLAS
-// to one thread for the whole process, its other users included.
-GRADUS_KERNEL(template <class T>
-              void gemm(const GemmShape&, double alpha, const T* a, const T* b, double beta, T* c))
+// beta = 0 overwrites C, whatever it held; k = 0 leaves beta * C. C must not overlap A or B. An
+// element's bits depend on its row, its column and k alone where m and n are above 3: neither the
+// batch it sits in nor the number of threads changes them. Scratch: gemm_scratch<T>(shape) bytes,
+// aligned to 64; it may be none.
+GRADUS_KERNEL(template <class T> std::int64_t gemm_scratch(const GemmShape&))
+GRADUS_KERNEL(template <class T> void gemm(const GemmShape&, double alpha, const T* a, const T* b,
+                                           double beta, T* c, void* scratch))
 
 }  // namespace gradus

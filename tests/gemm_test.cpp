@@ -4,8 +4,10 @@
 
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
+#include <memory>
 #include <random>
 #include <vector>
 
@@ -37,6 +39,13 @@ class GemmTest : public testing::Test {
     return s;
   }
 
+  static void run(const GemmShape& s, double alpha, const T* a, const T* b, double beta, T* c) {
+    const auto bytes = static_cast<std::size_t>(cpu::gemm_scratch<T>(s));
+    std::unique_ptr<void, decltype(&std::free)> scratch(
+        std::aligned_alloc(64, (bytes + 127) / 64 * 64), &std::free);
+    cpu::gemm(s, alpha, a, b, beta, c, scratch.get());
+  }
+
   // Runs the product on C and compares it with three loops in double.
   void check(const GemmShape& s, double alpha, const std::vector<T>& a, const std::vector<T>& b,
              double beta, std::vector<T> c) {
@@ -44,7 +53,7 @@ class GemmTest : public testing::Test {
                  << s.m << " x " << s.n << " x " << s.k << (s.transpose_a ? " T" : " N")
                  << (s.transpose_b ? "T" : "N") << " alpha " << alpha << " beta " << beta);
     const std::vector<T> old = c;
-    cpu::gemm(s, alpha, a.data(), b.data(), beta, c.data());
+    run(s, alpha, a.data(), b.data(), beta, c.data());
 
     // Large products are compared in some of their elements.
     const int64_t step = s.m * s.n * s.k > 2000000 ? 19 : 1;
@@ -172,7 +181,7 @@ TYPED_TEST(GemmTest, NaN) {
       this->check(s, 1, a, this->random(k * n), 0, c);
       // A NaN times 0 is NaN.
       a[0] = nan;
-      cpu::gemm(s, 1, a.data(), std::vector<T>(k * n).data(), 0, c.data());
+      this->run(s, 1, a.data(), std::vector<T>(k * n).data(), 0, c.data());
       EXPECT_TRUE(std::isnan(c[0])) << m << " x " << n << " layout " << layout;
       if (m > 1) {
         EXPECT_EQ(c.back(), T(0));
@@ -193,7 +202,7 @@ TYPED_TEST(GemmTest, TheSameBitsForAnyNumberOfThreads) {
     for (int t : {1, 2, 3, 5}) {
       set_threads(t);
       std::vector<TypeParam> c(static_cast<std::size_t>(count * m * n));
-      cpu::gemm(s, 1, a.data(), b.data(), 0, c.data());
+      this->run(s, 1, a.data(), b.data(), 0, c.data());
       if (first.empty()) first = c;
       EXPECT_EQ(std::memcmp(c.data(), first.data(), c.size() * sizeof c[0]), 0)
           << m << " x " << n << " x " << k << ", " << t << " threads";

@@ -18,6 +18,7 @@ namespace gradus {
 namespace {
 
 constexpr int max_threads = 256;
+thread_local int worker_number = 0;
 constexpr std::uint32_t max_tiles = 1u << 31;  // of one job; larger ones run as several
 
 void pause() noexcept {
@@ -156,7 +157,9 @@ class Pool {
   void start_workers() noexcept {
     while (static_cast<int>(workers_.size()) < threads() - 1 && !starved_) {
       try {
-        workers_.emplace_back([this, job = jobs_.load(std::memory_order_relaxed)]() mutable {
+        workers_.emplace_back([this, number = static_cast<int>(workers_.size()) + 1,
+                               job = jobs_.load(std::memory_order_relaxed)]() mutable {
+          worker_number = number;
           for (;;) {
             job = await_change(jobs_, job);
             if (stop_.load(std::memory_order_relaxed)) return;
@@ -210,6 +213,8 @@ class Pool {
 int threads() noexcept { return Pool::get().threads(); }
 
 void set_threads(int n) { Pool::get().set_threads(n); }
+
+int cpu::worker() noexcept { return worker_number; }
 
 namespace cpu::detail {
 

@@ -18,6 +18,10 @@ GRADUS_API void set_threads(int n);
 
 namespace cpu {
 
+// Which of the pool's threads runs this, below threads(): 0 for those that are not of the pool. Two
+// tiles of one call that run at the same time have different ones.
+GRADUS_API int worker() noexcept;
+
 namespace detail {
 GRADUS_API void run_tiles(std::int64_t tiles, void (*body)(void* context, std::int64_t tile),
                           void* context);

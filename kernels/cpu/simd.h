@@ -14,8 +14,9 @@ template <class T>
 using integer_like = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
 }
 
-// fma, square root, any and streaming store of one register. GCC: builtins by width, by reference,
-// because it instantiates Lane's friends outside the region. Clang, and the baseline: generic code.
+// fma, square root, any, streaming and partial access of one register. GCC: builtins by width, by
+// reference, because it instantiates Lane's friends outside the region. Clang, and the baseline:
+// generic code.
 namespace gradus::cpu::baseline {
 #define GRADUS_REGISTER_BYTES 16
 template <class V>
@@ -51,6 +52,15 @@ GRADUS_INLINE void stream_register(T* p, const V& v) {
   __builtin_memcpy(p, &v, sizeof v);
 #endif
 }
+// The first n elements, into a register of zeros.
+template <class T, class V>
+GRADUS_INLINE void load_register(V& v, const T* p, std::int64_t n) {
+  __builtin_memcpy(&v, p, static_cast<std::size_t>(n) * sizeof(T));
+}
+template <class T, class V>
+GRADUS_INLINE void store_register(T* p, const V& v, std::int64_t n) {
+  __builtin_memcpy(p, &v, static_cast<std::size_t>(n) * sizeof(T));
+}
 #define GRADUS_ENTER_TARGET
 #include "gradus/kernels/cpu/lane.inc"
 #include "gradus/kernels/cpu/lane_math.inc"
@@ -66,7 +76,7 @@ namespace gradus::cpu::avx2 {
 #if defined(__clang__)
 #define GRADUS_ENTER_TARGET __attribute__((target(GRADUS_AVX2_SETS)))
 using baseline::any_register, baseline::fma_register, baseline::sqrt_register;
-using baseline::stream_register;
+using baseline::load_register, baseline::store_register, baseline::stream_register;
 #else
 #define GRADUS_ENTER_TARGET
 typedef float F32 __attribute__((vector_size(32)));
@@ -85,6 +95,32 @@ inline bool any_register(const I32& m) { return __builtin_ia32_movmskps256((F32)
 inline bool any_register(const I64& m) { return __builtin_ia32_movmskpd256((F64)m) != 0; }
 inline void stream_register(float* p, const F32& v) { __builtin_ia32_movntps256(p, v); }
 inline void stream_register(double* p, const F64& v) { __builtin_ia32_movntpd256(p, v); }
+// Masks of the first n elements, by a window that slides over ones and zeros.
+alignas(64) inline constexpr std::int32_t ones4[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
+alignas(64) inline constexpr std::int64_t ones8[8] = {-1, -1, -1, -1};
+inline void first_elements(I32& mask, std::int64_t n) {
+  __builtin_memcpy(&mask, ones4 + 8 - n, sizeof mask);
+}
+inline void first_elements(I64& mask, std::int64_t n) {
+  __builtin_memcpy(&mask, ones8 + 4 - n, sizeof mask);
+}
+typedef long long Long __attribute__((vector_size(32)));  // the builtins' spelling of I64
+#define GRADUS_PARTIAL(T, V, I, B, P, suffix)                     \
+  inline void load_register(V& v, const T* p, std::int64_t n) {   \
+    I mask;                                                       \
+    first_elements(mask, n);                                      \
+    v = (V)__builtin_ia32_maskload##suffix((const P*)p, (B)mask); \
+  }                                                               \
+  inline void store_register(T* p, const V& v, std::int64_t n) {  \
+    I mask;                                                       \
+    first_elements(mask, n);                                      \
+    __builtin_ia32_maskstore##suffix((P*)p, (B)mask, (P)v);       \
+  }
+GRADUS_PARTIAL(float, F32, I32, I32, F32, ps256)
+GRADUS_PARTIAL(double, F64, I64, Long, F64, pd256)
+GRADUS_PARTIAL(std::int32_t, I32, I32, I32, I32, d256)
+GRADUS_PARTIAL(std::int64_t, I64, I64, Long, Long, q256)
+#undef GRADUS_PARTIAL
 #endif
 #include "gradus/kernels/cpu/lane.inc"
 #include "gradus/kernels/cpu/lane_math.inc"
@@ -100,7 +136,7 @@ namespace gradus::cpu::avx512 {
 #if defined(__clang__)
 #define GRADUS_ENTER_TARGET __attribute__((target(GRADUS_AVX512_SETS)))
 using baseline::any_register, baseline::fma_register, baseline::sqrt_register;
-using baseline::stream_register;
+using baseline::load_register, baseline::store_register, baseline::stream_register;
 #else
 #define GRADUS_ENTER_TARGET
 typedef float F32 __attribute__((vector_size(64)));
@@ -120,6 +156,18 @@ inline bool any_register(const I32& m) { return __builtin_ia32_cvtd2mask512(m) !
 inline bool any_register(const I64& m) { return __builtin_ia32_cvtq2mask512((Long)m) != 0; }
 inline void stream_register(float* p, const F32& v) { __builtin_ia32_movntps512(p, v); }
 inline void stream_register(double* p, const F64& v) { __builtin_ia32_movntpd512(p, v); }
+#define GRADUS_PARTIAL(T, P, V, B, load, store, M)                              \
+  inline void load_register(V& v, const T* p, std::int64_t n) {                 \
+    v = (V)__builtin_ia32_##load##_mask((const P*)p, (B)v, (M)((1u << n) - 1)); \
+  }                                                                             \
+  inline void store_register(T* p, const V& v, std::int64_t n) {                \
+    __builtin_ia32_##store##_mask((P*)p, (B)v, (M)((1u << n) - 1));             \
+  }
+GRADUS_PARTIAL(float, float, F32, F32, loadups512, storeups512, unsigned short)
+GRADUS_PARTIAL(double, double, F64, F64, loadupd512, storeupd512, unsigned char)
+GRADUS_PARTIAL(std::int32_t, int, I32, I32, loaddqusi512, storedqusi512, unsigned short)
+GRADUS_PARTIAL(std::int64_t, long long, I64, Long, loaddqudi512, storedqudi512, unsigned char)
+#undef GRADUS_PARTIAL
 #endif
 #include "gradus/kernels/cpu/lane.inc"
 #include "gradus/kernels/cpu/lane_math.inc"
