@@ -33,7 +33,7 @@ if(NOT GRADUS_SANITIZE)
            COMMAND_EXPAND_LISTS)
   set(house layering front_door symbols)
   if(BUILD_SHARED_LIBS)
-    add_test(NAME readme COMMAND ${tests_dir}/readme_test.sh ${PROJECT_SOURCE_DIR}/README.md
+    add_test(NAME readme COMMAND ${tests_dir}/readme_test.sh ${PROJECT_SOURCE_DIR}
                                  $<TARGET_FILE_DIR:gradus> ${include_dir} ${CMAKE_CXX_COMPILER})
     add_test(NAME install COMMAND ${tests_dir}/install/install_test.sh ${PROJECT_SOURCE_DIR}
                                   ${PROJECT_BINARY_DIR} ${CMAKE_CXX_COMPILER})
