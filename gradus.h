@@ -15,6 +15,7 @@
 #include "gradus/tensor/dtype.h"
 #include "gradus/tensor/error.h"
 #include "gradus/tensor/npy.h"
+#include "gradus/tensor/npz.h"
 #include "gradus/tensor/random.h"
 #include "gradus/tensor/safetensors.h"
 #include "gradus/tensor/shape.h"

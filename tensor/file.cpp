@@ -169,6 +169,13 @@ std::string printable(std::string_view text) {
   return result + (text.size() > longest ? "...'" : "'");
 }
 
+std::optional<std::string_view> repeated(std::vector<std::string_view> names) {
+  std::sort(names.begin(), names.end());
+  const auto twice = std::adjacent_find(names.begin(), names.end());
+  if (twice == names.end()) return {};
+  return *twice;
+}
+
 std::int64_t bytes_or_overflow(std::span<const std::uint64_t> sizes, std::int64_t item) {
   constexpr std::uint64_t limit = std::uint64_t{1} << 62;
   std::uint64_t bytes = static_cast<std::uint64_t>(item);

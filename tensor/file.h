@@ -5,10 +5,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <sstream>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "gradus/tensor/error.h"
 
@@ -60,6 +62,9 @@ GRADUS_API void write_file_atomically(const std::filesystem::path& path,
 
 // Text found in a file as an error message may show it: in quotes, on one line, cut when long.
 GRADUS_API std::string printable(std::string_view text);
+
+// A name that occurs twice. By sorting: a hash table's worst case would be the file's to choose.
+std::optional<std::string_view> repeated(std::vector<std::string_view> names);
 
 // Bytes of a tensor of these sizes and `item` bytes an element, or -1 above 2^62. Zeros are left
 // out of the test, so an empty tensor's strides fit as well.

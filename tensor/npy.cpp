@@ -237,36 +237,53 @@ NpyHeader parse_npy_header(std::span<const std::byte> head, std::uint64_t file_b
   return header;
 }
 
-Tensor load_npy(const std::filesystem::path& path) {
-  const InputFile file("load_npy", path);
-  std::vector<std::byte> head(std::min(file.size(), max_npy_header));
-  file.read(0, head);
-  const NpyHeader header = parse_npy_header(head, file.size(), file.context());
+Tensor detail::read_npy(std::uint64_t file_bytes,
+                        const std::function<void(std::span<std::byte>)>& next,
+                        std::string_view context) {
+  std::vector<std::byte> head(std::min(file_bytes, max_npy_header));
+  next(head);
+  const NpyHeader header = parse_npy_header(head, file_bytes, context);
 
   Tensor tensor = empty(header.fortran_order ? reversed(header.shape) : header.shape, header.dtype);
   if (header.data_bytes > 0) {
     const std::span data(tensor.raw_mutable_data(), header.data_bytes);
-    file.read(header.data_begin, data);
-    if (header.dtype == DType::boolean) check_booleans(data, header.data_begin, file.context());
+    const std::span read = std::span(head).subspan(header.data_begin);
+    std::copy(read.begin(), read.end(), data.begin());
+    next(data.subspan(read.size()));
+    if (header.dtype == DType::boolean) check_booleans(data, header.data_begin, context);
     if (header.big_endian) swap_bytes(data, static_cast<std::size_t>(item_size(header.dtype)));
   }
   if (!header.fortran_order) return tensor;
-  return detail::contiguous_copy(tensor.alias(header.shape, reversed(tensor.strides()), 0));
+  return contiguous_copy(tensor.alias(header.shape, reversed(tensor.strides()), 0));
 }
 
-void save_npy(const std::filesystem::path& path, const Tensor& tensor) {
-  const std::string context = "save_npy: " + path.string();
-  require(tensor.defined(), context, ": tensor is undefined");
+std::string detail::npy_head(const Tensor& tensor, std::string_view context) {
   require(tensor.dtype() != DType::bf16, context, ": dtype is not supported: NumPy has no bf16 ",
           "(convert with .to(f32))");
-  const Tensor values = detail::contiguous_value(tensor).to(Device::cpu);
-  const std::string text = header_text(values);
+  const std::string text = header_text(tensor);
   std::string head(magic);
   head += '\1';
   head += '\0';
   head += static_cast<char>(text.size() & 255);
   head += static_cast<char>(text.size() >> 8);
-  head += text;
+  return head + text;
+}
+
+Tensor load_npy(const std::filesystem::path& path) {
+  const InputFile file("load_npy", path);
+  std::uint64_t at = 0;
+  const auto next = [&](std::span<std::byte> into) {
+    file.read(at, into);
+    at += into.size();
+  };
+  return detail::read_npy(file.size(), next, file.context());
+}
+
+void save_npy(const std::filesystem::path& path, const Tensor& tensor) {
+  const std::string context = "save_npy: " + path.string();
+  require(tensor.defined(), context, ": tensor is undefined");
+  const Tensor values = detail::contiguous_value(tensor).to(Device::cpu);
+  const std::string head = detail::npy_head(values, context);
   std::vector<std::span<const std::byte>> parts{std::as_bytes(std::span(head))};
   if (values.bytes() > 0)
     parts.emplace_back(values.raw_data(), static_cast<std::size_t>(values.bytes()));

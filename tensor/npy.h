@@ -5,7 +5,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "gradus/tensor/file.h"
@@ -37,4 +39,14 @@ inline constexpr std::uint64_t max_npy_header = 12 + 10'000;
 GRADUS_API NpyHeader parse_npy_header(std::span<const std::byte> head, std::uint64_t file_bytes,
                                       std::string_view context = "parse_npy_header");
 
+namespace detail {
+
+// The array of an .npy file of `file_bytes` bytes, which `next` hands out from the first on.
+Tensor read_npy(std::uint64_t file_bytes, const std::function<void(std::span<std::byte>)>& next,
+                std::string_view context);
+
+// What an .npy file holds in front of the values of a contiguous tensor.
+std::string npy_head(const Tensor& tensor, std::string_view context);
+
+}  // namespace detail
 }  // namespace gradus

@@ -5,7 +5,6 @@
 #include <bit>
 #include <nlohmann/json.hpp>
 #include <numeric>
-#include <optional>
 #include <utility>
 
 #include "gradus/tensor/copy.h"
@@ -191,14 +190,6 @@ class HeaderReader : public json::json_sax_t {
   std::array<std::uint64_t, max_rank> numbers_{}, sizes_{};
   std::size_t count_ = 0, sizes_count_ = 0;
 };
-
-// A name that occurs twice. By sorting: a hash table's worst case would be the file's to choose.
-std::optional<std::string_view> repeated(std::vector<std::string_view> names) {
-  std::sort(names.begin(), names.end());
-  const auto twice = std::adjacent_find(names.begin(), names.end());
-  if (twice == names.end()) return {};
-  return *twice;
-}
 
 // The tensors must fill the data from its first byte to its last, each byte once: a file that could
 // hold anything else could also be read as something else.
