@@ -1,4 +1,4 @@
-# bench/*.cpp become one Google Benchmark program; OpenBLAS is a peer in it.
+# bench/*.cpp become one Google Benchmark program.
 file(GLOB benchmarks CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/bench/*.cpp)
 if(benchmarks)
   find_package(benchmark REQUIRED)
@@ -7,5 +7,19 @@ if(benchmarks)
   target_link_libraries(gradus_bench PRIVATE gradus_internal benchmark::benchmark CBLAS::CBLAS)
   if(NOT EXISTS ${PROJECT_SOURCE_DIR}/bench/main.cpp)
     target_link_libraries(gradus_bench PRIVATE benchmark::benchmark_main)
+  endif()
+
+  # What is measured beside other libraries. OpenBLAS has a process of its own, so that its threads
+  # and its start do not weigh on ours.
+  set(peers ${PROJECT_SOURCE_DIR}/bench/peers)
+  add_library(peers_work OBJECT ${peers}/operations.cpp ${peers}/training.cpp)
+  target_link_libraries(peers_work PUBLIC gradus_internal)
+  add_executable(gradus_peers ${peers}/gradus.cpp ${PROJECT_SOURCE_DIR}/bench/limits.cpp)
+  target_link_libraries(gradus_peers PRIVATE peers_work benchmark::benchmark)
+  add_executable(openblas_peer ${peers}/openblas.cpp)
+  target_link_libraries(openblas_peer PRIVATE peers_work CBLAS::CBLAS)
+  if(GRADUS_BUILD_TESTS)
+    add_test(NAME peers COMMAND ${PROJECT_SOURCE_DIR}/tests/peers_test.sh $<TARGET_FILE:gradus_peers>)
+    set_tests_properties(peers PROPERTIES LABELS house TIMEOUT 3000)
   endif()
 endif()

@@ -40,6 +40,13 @@ if(NOT GRADUS_SANITIZE)
     set_tests_properties(install PROPERTIES ENVIRONMENT "CCACHE=$<$<BOOL:${CCACHE}>:${CCACHE}>")
     list(APPEND house readme install)
   endif()
+  find_program(DOXYGEN doxygen)
+  if(DOXYGEN)
+    set(output "OUTPUT_DIRECTORY = ${PROJECT_BINARY_DIR}/reference")
+    add_test(NAME reference WORKING_DIRECTORY ${PROJECT_SOURCE_DIR}
+             COMMAND sh -c "{ cat docs/Doxyfile && echo '${output}'; } | '${DOXYGEN}' -")
+    list(APPEND house reference)
+  endif()
   set_tests_properties(${house} PROPERTIES LABELS house TIMEOUT 3000)
 endif()
 

@@ -1,0 +1,142 @@
+"""How the peers in Python measure, what they compare, and the numbers that gradus_peers wrote down
+for them. The rules are those of sampling.h."""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import time
+from pathlib import Path
+from typing import Callable
+
+import numpy as np
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--data", type=Path, help="what gradus_peers --export wrote")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--samples", type=int, default=30)
+    parser.add_argument("--seconds", type=float, default=0.4)
+    parser.add_argument("--impl", help="the name of this variant in the output")
+    parser.add_argument("--start", action="store_true", help="only a first gradient")
+    parser.add_argument("--version", action="store_true")
+    parser.add_argument("names", nargs="*")
+    return parser.parse_args()
+
+
+class Numbers:
+    """Arrays by the rules of workload.h: a smaller one is the beginning of the larger."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def load(self, name: str) -> np.ndarray:
+        return np.load(self.folder / f"{name}.npy")
+
+    def part(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
+        stored = np.load(self.folder / f"{name}.npy", mmap_mode="r").reshape(-1)
+        return np.array(stored[: int(np.prod(shape))]).reshape(shape)
+
+    def normal(self, shape: tuple[int, ...], seed: int) -> np.ndarray:
+        return self.part(f"normal{seed}", shape)
+
+    def indices(self, shape: tuple[int, ...], limit: int) -> np.ndarray:
+        return self.part("indices", shape) % limit
+
+    def model(self, name: str) -> dict[str, np.ndarray]:
+        """The parameters, in the order of their names."""
+        files = sorted(self.folder.glob(f"{name}.*.npy"))
+        return {f.name[len(name) + 1 : -4]: np.load(f) for f in files if "noise" not in f.name}
+
+
+def probe(*arrays: np.ndarray) -> list[float]:
+    values = []
+    for array in arrays:
+        flat = np.asarray(array).reshape(-1)
+        values += [float(flat[i * (flat.size - 1) // 4]) for i in range(5)]
+        values.append(float(np.linalg.norm(flat.astype(np.float64))))
+    return values
+
+
+def split_name(name: str) -> tuple[str, str, tuple[int, ...], bool]:
+    """family, operation, shape and whether backward, of "map/add/1000000/backward"."""
+    parts = name.split("/")
+    backward = parts[-1] == "backward"
+    parts = parts[: len(parts) - backward]
+    shape = tuple(map(int, parts[2].split("x"))) if len(parts) > 2 else ()
+    return parts[0], parts[1], shape, backward
+
+
+def busy_seconds() -> float:
+    """Seconds that the processors this process may use were busy, whoever used them."""
+    allowed = {f"cpu{i}" for i in os.sched_getaffinity(0)}
+    ticks = 0
+    for line in Path("/proc/stat").read_text().splitlines():
+        name, *fields = line.split()
+        if name in allowed:
+            ticks += sum(map(int, fields[:3])) + sum(map(int, fields[5:8]))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def own_seconds() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def peak_megabytes() -> float:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def timed(call: Callable[[], object], calls: int) -> float:
+    start = time.perf_counter()
+    for _ in range(calls):
+        call()
+    return time.perf_counter() - start
+
+
+def measure(options: argparse.Namespace, call: Callable[[], object]) -> tuple[list[float], float]:
+    """Seconds of one call, sorted, and the processors that others kept busy meanwhile."""
+    warm = 0.0
+    while warm < options.seconds / 4:
+        warm += timed(call, 1)
+    calls = 1
+    while timed(call, calls) < 5e-4:
+        calls *= 2
+
+    samples: list[float] = []
+    busy, own, start, spent = busy_seconds(), own_seconds(), time.perf_counter(), 0.0
+    while True:
+        seconds = timed(call, calls)
+        samples.append(seconds / calls)
+        spent += seconds
+        if len(samples) >= options.samples and spent >= options.seconds:
+            break
+        if len(samples) >= 3 and spent >= 5 * options.seconds:
+            break
+    others = (busy_seconds() - busy) - (own_seconds() - own)
+    return sorted(samples), max(0.0, others / (time.perf_counter() - start))
+
+
+def print_line(options: argparse.Namespace, name: str, samples: list[float], load: float,
+               check: list[float]) -> None:
+    median = statistics.median(samples)
+    count = len(samples)
+    line = {
+        "name": name, "impl": options.impl, "threads": options.threads,
+        "median_ms": 1e3 * median, "min_ms": 1e3 * samples[0],
+        "spread": round((samples[3 * count // 4] - samples[count // 4]) / median, 3),
+        "samples": count, "load": round(load, 3), "peak_mb": round(peak_megabytes(), 1),
+        "check": check,
+    }
+    print(json.dumps(line), flush=True)
+
+
+def report(options: argparse.Namespace, name: str, call: Callable[[], object],
+           check: list[float]) -> None:
+    samples, load = measure(options, call)
+    print_line(options, name, samples, load, check)

@@ -1,0 +1,197 @@
+"""PyTorch at the work of gradus_peers; options in sampling.py. --impl torch-fused does what has an
+optimiser with the fused Adam, and nothing else."""
+
+import time
+
+import torch
+import torch.nn.functional as F
+
+from sampling import Numbers, arguments, print_line, probe, report, split_name
+
+options = arguments()
+options.impl = options.impl or "torch"
+fused = options.impl == "torch-fused"
+torch.set_num_threads(options.threads)
+numbers = Numbers(options.data)
+
+OPERATIONS = {
+    "add": lambda x, y: x + y,
+    "mul": lambda x, y: x * y,
+    "relu": lambda x: torch.relu(x),
+    "exp": lambda x: torch.exp(x),
+    "sigmoid": lambda x: torch.sigmoid(x),
+    "tanh": lambda x: torch.tanh(x),
+    "gelu": lambda x: F.gelu(x),
+    "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),
+    "gelu_sigmoid": lambda x: x * torch.sigmoid(1.702 * x),
+    "softmax": lambda x: torch.softmax(x, -1),
+    "log_softmax": lambda x: torch.log_softmax(x, -1),
+    "cross_entropy": lambda x, y: F.cross_entropy(x, y),
+    "sum_all": lambda x: x.sum(),
+    "sum_last": lambda x: x.sum(-1),
+    "sum_first": lambda x: x.sum(0),
+    "mean_last": lambda x: x.mean(-1),
+    "max_last": lambda x: x.amax(-1),  # like ours it shares the gradient among equals
+    "copy": lambda x: x.clone(),
+    "transpose": lambda x: x.t().contiguous(),
+    "embedding": lambda x, y: F.embedding(y, x),
+}
+
+
+def tensor(array) -> torch.Tensor:
+    return torch.from_numpy(array)
+
+
+def probes(*tensors: torch.Tensor) -> list[float]:
+    return probe(*(t.detach().numpy() for t in tensors))
+
+
+def leaves(name: str) -> dict[str, torch.Tensor]:
+    return {k: tensor(v).requires_grad_() for k, v in numbers.model(name).items()}
+
+
+def adam(parameters) -> torch.optim.Adam:
+    return torch.optim.Adam(parameters, lr=1e-3, fused=True if fused else None)
+
+
+def operation(name: str):
+    _, op, shape, backward = split_name(name)
+    f = OPERATIONS[op]
+    inputs = [tensor(numbers.normal(shape, 1))]
+    if op in ("add", "mul"):
+        inputs.append(tensor(numbers.normal(shape, 2)))
+    elif op == "cross_entropy":
+        inputs.append(tensor(numbers.indices(shape[:1], shape[1])))
+    elif op == "embedding":
+        inputs.append(tensor(numbers.indices((32, 128), shape[0])))
+    if not backward:
+        return lambda: f(*inputs), probes(f(*inputs))
+    wanted = [x.requires_grad_() for x in inputs if x.is_floating_point()]
+    g = tensor(numbers.normal(tuple(f(*inputs).shape), 2))
+    call = lambda: torch.autograd.grad(f(*inputs), wanted, g)
+    return call, probes(*call())
+
+
+def product(name: str):
+    _, how, (m, n, k, *batch), _ = split_name(name)
+
+    def operand(rows: int, columns: int, transposed: bool, seed: int) -> torch.Tensor:
+        stored = (columns, rows) if transposed else (rows, columns)
+        x = tensor(numbers.normal((*batch, *stored), seed))
+        return x.transpose(-2, -1) if transposed else x
+
+    a, b = operand(m, k, how[0] == "t", 1), operand(k, n, how[1] == "t", 2)
+    return lambda: torch.matmul(a, b), probes(torch.matmul(a, b))
+
+
+def random(name: str):
+    _, op, shape, _ = split_name(name)
+    return {"randn": lambda: torch.randn(shape), "rand": lambda: torch.rand(shape)}[op], []
+
+
+def adam_step(name: str):
+    _, _, shape, _ = split_name(name)
+    p = tensor(numbers.normal(shape, 1)).requires_grad_()
+    p.grad = tensor(numbers.normal(shape, 2))
+    optimizer = adam([p])
+    optimizer.step()
+    return optimizer.step, probes(p)
+
+
+def perceptron():
+    p = leaves("mlp")
+    x, target = tensor(numbers.normal((4, 16), 1)), tensor(numbers.normal((4, 1), 2))
+    order = [p[f"layers.{i}.{kind}"] for i in (0, 1) for kind in ("weight", "bias")]
+
+    def call():
+        hidden = torch.relu(F.linear(x, order[0], order[1]))
+        return torch.autograd.grad(F.mse_loss(F.linear(hidden, order[2], order[3]), target), order)
+
+    return call, probes(*call())
+
+
+def overhead(name: str):
+    _, op, _, backward = split_name(name)
+    if op == "mlp_16_8_1":
+        return perceptron()
+    x, y = tensor(numbers.normal((16,), 1)), tensor(numbers.normal((16,), 2))
+    x.requires_grad_(op != "add_16")
+    if op != "chain_1000":
+        return lambda: x + y, probes(x + y)
+
+    def call():
+        z = x
+        for _ in range(1000):
+            z = z + y
+        return torch.autograd.grad(z, x, y)[0] if backward else z
+
+    return call, probes(call())
+
+
+def vae():
+    p = leaves("vae")
+    optimizer = adam(list(p.values()))
+    x = tensor(numbers.part("pictures", (128, 784)))
+    noise = tensor(numbers.load("vae.noise"))
+
+    def linear(layer: str, x: torch.Tensor) -> torch.Tensor:
+        return F.linear(x, p[f"{layer}.weight"], p[f"{layer}.bias"])
+
+    def step(noise: torch.Tensor) -> float:
+        optimizer.zero_grad()
+        h = torch.relu(linear("encode", x))
+        mean, log_variance = linear("to_mean", h), linear("to_log_variance", h)
+        z = mean + noise * torch.exp(0.5 * log_variance)
+        logits = linear("to_pixels", torch.relu(linear("decode", z)))
+        kl = 0.5 * (mean.square() + log_variance.exp() - log_variance - 1).sum()
+        loss = (F.binary_cross_entropy_with_logits(logits, x, reduction="sum") + kl) / 128
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    return lambda: step(torch.randn(128, 20)), [step(e) for e in noise]
+
+
+def logistic_regression():
+    p = leaves("logreg")
+    optimizer = torch.optim.SGD(p.values(), lr=0.1)
+    x = tensor(numbers.load("pictures"))
+    target = tensor(numbers.indices((468 * 128,), 10))
+
+    def step(i: int) -> float:
+        batch = slice(128 * i, 128 * i + 128)
+        optimizer.zero_grad()
+        loss = F.cross_entropy(F.linear(x[batch], p["weight"], p["bias"]), target[batch])
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    def run() -> None:
+        for i in range(468):
+            step(i)
+
+    return run, [step(i) for i in range(5)]
+
+
+def make(name: str):
+    """The call and the check of a workload, None for one that is not done here."""
+    family, op, _, _ = split_name(name)
+    if fused and op not in ("vae", "adam"):
+        return None
+    if family == "train":
+        return {"vae": vae, "logreg": logistic_regression}[op]()
+    kinds = {"product": product, "random": random, "optim": adam_step, "overhead": overhead}
+    return kinds.get(family, operation)(name)
+
+
+if options.version:
+    print(f"torch {torch.__version__}")
+elif options.start:
+    begin = time.perf_counter()
+    _, check = perceptron()
+    print_line(options, "start", [time.perf_counter() - begin], 0.0, check)
+else:
+    for name in options.names:
+        job = make(name)
+        if job is not None:
+            report(options, name, *job)
