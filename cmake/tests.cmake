@@ -42,7 +42,7 @@ if(NOT GRADUS_SANITIZE)
   endif()
   find_program(DOXYGEN doxygen)
   if(DOXYGEN)
-    set(output "OUTPUT_DIRECTORY = ${PROJECT_BINARY_DIR}/reference")
+    set(output "OUTPUT_DIRECTORY = ${PROJECT_BINARY_DIR}")
     add_test(NAME reference WORKING_DIRECTORY ${PROJECT_SOURCE_DIR}
              COMMAND sh -c "{ cat docs/Doxyfile && echo '${output}'; } | '${DOXYGEN}' -")
     list(APPEND house reference)
