@@ -32,8 +32,9 @@ namespace {
 
 constexpr std::int64_t alignment = 64;
 constexpr std::int64_t huge_page = 2 << 20;
-constexpr std::int64_t huge_from = 4 << 20;     // blocks from here on are asked for as huge pages
+constexpr std::int64_t huge_from = 4 << 20;     // blocks from here on have huge pages of their own
 constexpr std::int64_t small_below = 64 << 10;  // blocks a thread keeps for itself
+constexpr std::int64_t arena_bytes = 32 << 20;  // what blocks between the two are cut from
 constexpr int kept_by_thread = 64;              // of each class
 constexpr int classes = 4 * 60;
 
@@ -58,6 +59,43 @@ void* system_allocate(std::int64_t bytes) {
   return p;
 }
 
+// Blocks of a training step lie close together on huge pages: with small ones the look-up of
+// addresses costs a step of a small model a tenth of its time.
+class Arena {
+ public:
+  // Null when the system has no more. Blocks are never given back, only their memory.
+  void* carve(std::int64_t bytes) noexcept {
+    if (end_ - next_ < bytes && !extend()) return nullptr;
+    return std::exchange(next_, next_ + bytes);
+  }
+  static bool serves(std::int64_t bytes) noexcept {
+    return GRADUS_CACHE && bytes >= small_below && bytes < huge_from;
+  }
+  // The content is lost.
+  static void forget(void* block, std::int64_t bytes) noexcept {
+    constexpr std::uintptr_t page = 4096;
+    const auto begin = (reinterpret_cast<std::uintptr_t>(block) + page - 1) / page * page;
+    const auto end =
+        (reinterpret_cast<std::uintptr_t>(block) + static_cast<std::uintptr_t>(bytes)) / page *
+        page;
+    if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+  }
+
+ private:
+  bool extend() noexcept {
+    constexpr auto mapped = static_cast<std::size_t>(arena_bytes + huge_page);
+    void* p = mmap(nullptr, mapped, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED) return false;
+    const auto ahead = -reinterpret_cast<std::uintptr_t>(p) % huge_page;
+    next_ = static_cast<std::byte*>(p) + ahead;
+    end_ = next_ + arena_bytes;
+    madvise(next_, arena_bytes, MADV_HUGEPAGE);
+    return true;
+  }
+  std::byte *next_ = nullptr, *end_ = nullptr;
+};
+
 struct FreeLists {
   std::array<std::vector<void*>, classes> blocks;
 
@@ -81,6 +119,8 @@ struct Shared {
   std::atomic<std::int64_t> live{0}, peak{0}, cached{0}, count{0}, limit{0};
   std::mutex mutex;
   FreeLists free;
+  FreeLists forgotten;  // of the arena, without memory
+  Arena arena;
 
   void note(std::int64_t live_change, std::int64_t cached_change,
             std::int64_t count_change) noexcept {
@@ -104,8 +144,18 @@ struct Shared {
     if (!kept) drop(c, p);
   }
   void drop(int c, void* p) noexcept {
-    std::free(p);
     cached.fetch_sub(size_of(c), std::memory_order_relaxed);
+    if (!Arena::serves(size_of(c))) return std::free(p);
+    Arena::forget(p, size_of(c));
+    std::lock_guard lock(mutex);
+    forgotten.put(c, p);
+  }
+  void* system_allocate(int c) {
+    const std::int64_t size = size_of(c);
+    if (!Arena::serves(size)) return gradus::system_allocate(size);
+    std::lock_guard lock(mutex);
+    void* p = forgotten.take(c);
+    return p ? p : arena.carve(size);
   }
 };
 
@@ -195,10 +245,10 @@ void* allocate(std::int64_t bytes) {
     note(size, -size, 1);
     return p;
   }
-  void* p = system_allocate(size);
+  void* p = shared().system_allocate(c);
   if (!p) {  // once more without what we hold back
     release_cached_memory();
-    p = system_allocate(size);
+    p = shared().system_allocate(c);
   }
   if (!p) out_of_memory(bytes);
   note(size, 0, 1);

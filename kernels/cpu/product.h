@@ -107,13 +107,24 @@ Index scratch_elements(const Product<T>& s) {
 
 // C = alpha * sum + beta * C; C is not read where beta is 0.
 template <class L, class T>
+GRADUS_INLINE L combine(const L& sum, T alpha, T beta, const L& c) {
+  const L y = alpha == T(1) ? sum : L(alpha) * sum;
+  return y + (beta == T(1) ? c : L(beta) * c);
+}
+template <class L, class T>
 GRADUS_INLINE void put(const L& sum, T alpha, T beta, T* c) {
-  (beta == T(0) ? L(alpha) * sum : L(alpha) * sum + L(beta) * L::load(c)).store(c);
+  if (beta == T(0))
+    (alpha == T(1) ? sum : L(alpha) * sum).store(c);
+  else
+    combine(sum, alpha, beta, L::load(c)).store(c);
 }
 // The first n elements.
 template <class L, class T>
 GRADUS_INLINE void put(const L& sum, T alpha, T beta, T* c, Index n) {
-  (beta == T(0) ? L(alpha) * sum : L(alpha) * sum + L(beta) * L::load(c, n)).store(c, n);
+  if (beta == T(0))
+    (alpha == T(1) ? sum : L(alpha) * sum).store(c, n);
+  else
+    combine(sum, alpha, beta, L::load(c, n)).store(c, n);
 }
 
 // R rows of C, N registers wide; of the last register `columns` elements. Row i of A's block has
@@ -127,7 +138,8 @@ GRADUS_INLINE void multiply(Index terms, const Matrix<T>& a, const T* b, Index s
 #pragma GCC unroll 4
     for (int j = 0; j < N; ++j) sum[i][j] = L(0.0);
   // One pointer for three rows: the other two are reached by the addressing mode.
-  const T* row[4] = {a.data, a.data + 3 * a.down, a.data + 6 * a.down, a.data + 9 * a.down};
+  const T* row[5] = {a.data, a.data + 3 * a.down, a.data + 6 * a.down, a.data + 9 * a.down,
+                     a.data + 12 * a.down};
   const Index down = a.down, twice = 2 * a.down;
   for (Index p = 0; p < terms; ++p) {
     L w[N];
@@ -139,7 +151,7 @@ GRADUS_INLINE void multiply(Index terms, const Matrix<T>& a, const T* b, Index s
 #pragma GCC unroll 4
       for (int j = 0; j < N; ++j) sum[i][j] = fma(x, w[j], sum[i][j]);
     }
-#pragma GCC unroll 4
+#pragma GCC unroll 5
     for (int i = 0; i < (R + 2) / 3; ++i) row[i] += a.across;
     b += step;
   }
@@ -173,8 +185,11 @@ GRADUS_INLINE void pack_transposed(const Matrix<T>& b, Range terms, Index j, Ind
   Index i = 0;
   for (; i + 8 <= columns; i += 8) {
     Index p = 0;
-    for (; p + 8 <= count; p += 8)
+    for (; p + 8 <= count; p += 8) {
       transpose_block(from + i * b.across + p, b.across, panel + p * width + i, width);
+      for (Index k = p % 16 ? 4 : 0; k < (p % 16 ? 8 : 4); ++k)
+        __builtin_prefetch(from + (i + 8 + k) * b.across + p);
+    }
     for (; p < count; ++p)
       for (Index k = i; k < i + 8; ++k) panel[p * width + k] = from[p + k * b.across];
   }
@@ -235,7 +250,7 @@ GRADUS_INLINE Matrix<T> compact(const Matrix<T>& a, Index rows, Index terms, T* 
 
 // Rows that one call of multiply() takes: what the registers hold.
 template <class L>
-inline constexpr int most_at_once = sizeof(typename L::Vector) == 64 ? 12 : 6;
+inline constexpr int most_at_once = sizeof(typename L::Vector) == 64 ? 14 : 6;
 
 // `rows` of A, from its first on, by N registers of columns.
 template <class Set, int N, class T>
