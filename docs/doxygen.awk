@@ -7,18 +7,13 @@ function leave_section() {
 FNR == 1 && /^\/\// { print "/// @file" }
 /^\/\/ ---- / {
   leave_section()
-  title = $0
-  sub(/^\/\/ -+ */, "", title)
+  gsub(/^\/\/ -+ *| -+$/, "")
+  print "/// @name " $0 "\n/// @{"
+  inside = 1
   next
 }
-title != "" && /^\/\/ --/ {
-  print "/// @name " title
-  print "/// @{"
-  inside = 1
-  title = ""
-  sub(/^\/\/ -+ */, "// ")
-  if ($0 == "// ") { print ""; next }
-}
+/^\/\/ -+$/ { $0 = "" }  # the section's rule, where it did not fit
+{ sub(/^\/\/ -----+ /, "// ") }
 /^(}  \/\/ )?namespace / { leave_section() }
 /^ *\/\/( |$)/ {
   sub(/\/\//, "///")
