@@ -7,7 +7,7 @@ function leave_section() {
 FNR == 1 && /^\/\// { print "/// @file" }
 /^\/\/ ---- / {
   leave_section()
-  gsub(/^\/\/ -+ *| -+$/, "")
+  gsub(/^\/\/ -+ *|`| -+$/, "")
   print "/// @name " $0 "\n/// @{"
   inside = 1
   next
@@ -21,5 +21,5 @@ FNR == 1 && /^\/\// { print "/// @file" }
   print
   next
 }
-!/^ *}/ { sub(/ +\/\/ /, "  ///< ") }
+!/^ *[}#]/ { sub(/ +\/\/ /, "  ///< ") }
 { print }
