@@ -222,6 +222,12 @@ TEST_F(Npy, RefusesDictionaries) { refuses(malformed_dictionaries()); }
 TEST_F(Npy, RefusesTypes) { refuses(malformed_types()); }
 TEST_F(Npy, RefusesShapes) { refuses(malformed_shapes()); }
 
+TEST_F(Npy, RefusesMany) {
+  EXPECT_GE(malformed_prefixes().size() + malformed_dictionaries().size() +
+                malformed_types().size() + malformed_shapes().size(),
+            100U);
+}
+
 TEST_F(Npy, TakesTheWellFormedNeighbours) {
   EXPECT_EQ(load(shape("()", 4)).shape(), Shape{});
   EXPECT_EQ(load(shape("( 2 , )")).shape(), Shape{2});

@@ -279,6 +279,12 @@ TEST_F(MalformedSafetensors, Entries) { refuses(malformed_entries()); }
 TEST_F(MalformedSafetensors, Shapes) { refuses(malformed_shapes()); }
 TEST_F(MalformedSafetensors, Offsets) { refuses(malformed_offsets()); }
 
+TEST_F(MalformedSafetensors, AreMany) {
+  EXPECT_GE(malformed_lengths().size() + malformed_json().size() + malformed_entries().size() +
+                malformed_shapes().size() + malformed_offsets().size(),
+            140U);
+}
+
 // The helpers above make good files where nothing is wrong with what they are given.
 TEST_F(MalformedSafetensors, NeighboursAreTaken) {
   EXPECT_EQ(load(file_of("{}")).size(), 0U);

@@ -232,9 +232,11 @@ std::string html(const Report& report) {
   return out.str();
 }
 
-void write_report(const RunDirectory& run, const Report& report) {
-  for (const Figure& figure : report.figures)
+void write_report(RunDirectory& run, const Report& report) {
+  for (const Figure& figure : report.figures) {
     write_file(run.file(figure.name + ".png"), figure.png);
+    run.log_picture(figure.name, figure.png);
+  }
   write_file(run.file("report.html"), html(report));
 }
 

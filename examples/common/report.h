@@ -38,8 +38,8 @@ Series series_of(const std::string& name, const std::vector<Json>& metrics, cons
 
 std::string html(const Report& report);
 
-// Writes report.html, and each figure as <name>.png.
-void write_report(const RunDirectory& run, const Report& report);
+// Writes report.html, and each figure as <name>.png and to the events.
+void write_report(RunDirectory& run, const Report& report);
 
 std::string base64(const Bytes& bytes);
 

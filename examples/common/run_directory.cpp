@@ -74,6 +74,19 @@ void RunDirectory::log(const Json& metrics) {
   if (!log_.is_open()) log_.open(path, std::ios::app | std::ios::binary);
   log_ << metrics.dump() << '\n' << std::flush;
   if (!log_) refuse<DataError>(path.string(), ": cannot be written: ", std::strerror(errno));
+
+  const auto step = metrics.find("step");
+  if (step == metrics.end() || !step->is_number()) return;
+  step_ = step->get<std::int64_t>();
+  std::vector<std::pair<std::string, double>> numbers;
+  for (const auto& [key, value] : metrics.items()) {
+    if (key != "step" && value.is_number()) numbers.emplace_back(key, value.get<double>());
+  }
+  events_.scalars(step_, numbers);
+}
+
+void RunDirectory::log_picture(const std::string& name, const Bytes& png) {
+  events_.image(step_, name, png);
 }
 
 std::vector<Json> RunDirectory::metrics() const {
@@ -96,6 +109,8 @@ void RunDirectory::rewind(std::int64_t step) {
   }
   log_.close();
   write_file(file("metrics.jsonl"), kept);
+  events_.resume_after(step);
+  step_ = step;
 }
 
 }  // namespace gradus::examples

@@ -1,5 +1,5 @@
-// The folder of one training run: runs/<name>/ with config.json, metrics.jsonl, checkpoint,
-// pictures, report.
+// The folder of one training run: runs/<name>/ with config.json, metrics.jsonl, TensorBoard events,
+// checkpoint, pictures, report.
 #pragma once
 
 #include <fstream>
@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "examples/common/events.h"
 #include "examples/common/file.h"
 
 namespace gradus::examples {
@@ -30,19 +31,23 @@ class RunDirectory {
   // What --resume takes to find this run.
   std::string name() const;
 
-  // Appends one line to metrics.jsonl and hands it to the system. Throws DataError if the disk is
-  // full.
+  // Appends one line to metrics.jsonl, its numbers to the events, and hands both to the system.
+  // Throws DataError if the disk is full.
   void log(const Json& metrics);
+  // Adds a picture to the events, at the step of the last line.
+  void log_picture(const std::string& name, const Bytes& png);
   // The lines of metrics.jsonl. A last line cut off by a crash is left out.
   std::vector<Json> metrics() const;
   // Forgets the lines after `step`, which a run resumed from there will write again.
   void rewind(std::int64_t step);
 
  private:
-  explicit RunDirectory(Path folder) : folder_(std::move(folder)) {}
+  explicit RunDirectory(Path folder) : folder_(std::move(folder)), events_(folder_) {}
 
   Path folder_;
   std::ofstream log_;
+  EventLog events_;
+  std::int64_t step_ = 0;
 };
 
 }  // namespace gradus::examples
