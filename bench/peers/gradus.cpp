@@ -1,6 +1,4 @@
 // Measures Gradus at the work that the peers beside this file do too.
-#include <cstdlib>
-#include <cstring>
 #include <iostream>
 #include <stdexcept>
 
@@ -60,8 +58,8 @@ Options parse(int argc, char** argv) {
 
 bool wanted(const std::string& name, const Options& options) {
   if (options.names.empty()) return true;
-  for (const std::string& begin : options.names)
-    if (name.starts_with(begin)) return true;
+  for (const std::string& word : options.names)
+    if (word.ends_with('/') ? name.starts_with(word) : name == word) return true;
   return false;
 }
 

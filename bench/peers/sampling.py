@@ -3,14 +3,14 @@ for them. The rules are those of sampling.h."""
 
 import argparse
 import json
-import os
-import resource
 import statistics
 import time
 from pathlib import Path
 from typing import Callable
 
 import numpy as np
+
+from machine import busy_seconds, own_seconds, peak_megabytes
 
 
 def arguments() -> argparse.Namespace:
@@ -67,29 +67,6 @@ def split_name(name: str) -> tuple[str, str, tuple[int, ...], bool]:
     parts = parts[: len(parts) - backward]
     shape = tuple(map(int, parts[2].split("x"))) if len(parts) > 2 else ()
     return parts[0], parts[1], shape, backward
-
-
-def busy_seconds() -> float:
-    """Seconds that the processors this process may use were busy, whoever used them."""
-    allowed = {f"cpu{i}" for i in os.sched_getaffinity(0)}
-    ticks = 0
-    for line in Path("/proc/stat").read_text().splitlines():
-        name, *fields = line.split()
-        if name in allowed:
-            ticks += sum(map(int, fields[:3])) + sum(map(int, fields[5:8]))
-    return ticks / os.sysconf("SC_CLK_TCK")
-
-
-def own_seconds() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
-
-
-def peak_megabytes() -> float:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
-    return 0.0
 
 
 def timed(call: Callable[[], object], calls: int) -> float:
