@@ -53,7 +53,7 @@ std::string tensor_name(const detail::ZipEntry& entry, std::string_view context)
 
 }  // namespace
 
-NamedTensors load_npz(const std::filesystem::path& path) {
+NamedTensors load_npz(const std::string& path) {
   const InputFile file("load_npz", path);
   const std::vector<detail::ZipEntry> entries = detail::read_zip_directory(file);
   std::vector<std::string> names;  // all of them checked before the first array is read
@@ -73,8 +73,8 @@ NamedTensors load_npz(const std::filesystem::path& path) {
   return tensors;
 }
 
-void save_npz(const std::filesystem::path& path, const NamedTensors& tensors, NpzOptions options) {
-  const std::string context = "save_npz: " + path.string();
+void save_npz(const std::string& path, const NamedTensors& tensors, NpzOptions options) {
+  const std::string context = "save_npz: " + path;
   std::vector<std::string_view> names;
   for (const auto& [name, tensor] : tensors) {
     require(tensor.defined(), context, ": tensor is undefined: ", printable(name));
