@@ -1,7 +1,8 @@
 // A checker of gradients, in f64, against witnesses that know nothing of the rules.
 //
-//   CheckResult r = check_gradients([](const auto& x) { return softmax(x[0], -1); }, {x}, {.order =
-//   2}); if (!r.ok) std::cerr << r.text;
+//   const auto f = [](const auto& x) { return softmax(x[0], -1); };
+//   CheckResult r = check_gradients(f, {x}, {.order = 2});
+//   if (!r.ok) std::cerr << r.text;
 //
 // Order 1: with a random u of the output's shape, J^T u by the rules is compared with u . J e by
 // fourth-order central differences of the forward, for each element e of each input and in random

@@ -1,7 +1,7 @@
 // The walk: from an output back to the inputs, each node once, after everything that uses it.
 #include <algorithm>
 #include <bit>
-#include <deque>
+#include <utility>
 
 #include "gradus/autograd/ops.h"
 #include "gradus/autograd/walk.h"
@@ -49,7 +49,8 @@ struct Visit {
   int consumers = 0;   // that lead to an input and have not been walked yet
   int first_edge = 0;  // into Walk::edges
   bool target = false;
-  bool leads = false;  // to a target
+  bool opened = false;  // its edges are listed
+  bool leads = false;   // to a target
 };
 
 class Walk {
@@ -93,12 +94,9 @@ class Walk {
       int visit, next;
     };
     std::vector<Frame> stack;
-    std::vector<bool> opened(visits_.size());
     auto open = [&](int v) {
-      if (static_cast<std::size_t>(v) >= opened.size()) opened.resize(visits_.size());
-      if (opened[static_cast<std::size_t>(v)]) return;
-      opened[static_cast<std::size_t>(v)] = true;
       Visit& visit = visits_[static_cast<std::size_t>(v)];
+      if (std::exchange(visit.opened, true)) return;
       visit.leads = visit.target;
       visit.first_edge = static_cast<int>(edges_.size());
       const bool end = visit.node->cut || (stop && visit.target);
@@ -131,9 +129,9 @@ class Walk {
       }
     }
     // A consumer counts once per edge, where the edge leads on.
-    for (std::size_t v = 0; v < visits_.size(); ++v) {
-      if (v >= opened.size() || !opened[v] || !visits_[v].leads) continue;
-      for (int w : edges_of(visits_[v], stop))
+    for (const Visit& visit : visits_) {
+      if (!visit.opened || !visit.leads) continue;
+      for (int w : edges_of(visit, stop))
         if (w >= 0) ++visits_[static_cast<std::size_t>(w)].consumers;
     }
     stop_ = stop;
@@ -196,7 +194,7 @@ class Walk {
       sum = gradus::add(sum, term);
   }
 
-  std::deque<Visit> visits_;
+  std::vector<Visit> visits_;
   std::vector<int> edges_;  // numbers of the inputs of each visit, -1 outside of the graph
   Index index_;
   int root_ = -1;
@@ -213,6 +211,12 @@ Tensor seed_of(const Tensor& output, const GradOptions& options) {
   require(g.shape() == output.shape() && g.dtype() == output.dtype(), "grad: grad_output is ",
           g.shape(), " ", g.dtype(), ", the output ", output.shape(), " ", output.dtype());
   return g;
+}
+
+// Rules hand gradients on where they can: what is returned shares no memory with the seed or with
+// another result. The walk holds one handle, the caller another.
+bool owned(const Tensor& g) {
+  return g.handle()->references() <= 2 && g.impl().storage->references() == 1 && g.is_contiguous();
 }
 
 std::vector<Tensor> gradients(Tensor output, bool release, const std::vector<Tensor>& inputs,
@@ -243,7 +247,8 @@ std::vector<Tensor> gradients(Tensor output, bool release, const std::vector<Ten
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     const Node* node = inputs[i].impl().node.get();
     if (node && !node->cut && walk.reached(node)) {
-      result.push_back(walk.gradient(node));
+      const Tensor g = walk.gradient(node);
+      result.push_back(options.create_graph || owned(g) ? g : detail::contiguous_copy(g));
       continue;
     }
     require(options.allow_unused, "grad: the output does not depend on input ", i, " of shape ",

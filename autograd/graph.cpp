@@ -72,6 +72,8 @@ bool all_finite(const Tensor& t) {
 
 void retain(Node* n) noexcept { n->add_reference(); }
 
+bool is_leaf(const Node* n) noexcept { return n->is_leaf(); }
+
 void release(Node* n) noexcept {
   if (!n->drop_reference()) return;
   Graveyard& g = graveyard;

@@ -20,8 +20,7 @@
 
 namespace gradus {
 
-// ---- recording
-// -----------------------------------------------------------------------------------
+// ---- recording ----------------------------------------------------------------------------------
 
 // While one is alive, operations of this thread record nothing.
 class GRADUS_API NoGrad {
@@ -34,6 +33,7 @@ class GRADUS_API NoGrad {
  private:
   bool before_;
 };
+// Whether operations of this thread record: not under NoGrad, and in a rule only with create_graph.
 GRADUS_API bool is_recording() noexcept;
 
 // While one is alive, every operation of this thread, forward and backward, is checked: the first
@@ -62,10 +62,10 @@ class GRADUS_API TraceCuts {
   bool before_;
 };
 
-// ---- nodes
-// ---------------------------------------------------------------------------------------
+// ---- nodes --------------------------------------------------------------------------------------
 
-class GRADUS_API Node : public Counted {
+// What an operation leaves for the walk: its rules, and the nodes of its inputs.
+class GRADUS_API Node : public Counted, public SmallObject {
  public:
   virtual ~Node() = default;
 
@@ -130,7 +130,8 @@ inline constexpr bool takes_output = std::is_invocable_v<const Rule&, const Tens
 
 }  // namespace detail
 
-// An input with its rule: Tensor rule(g) or rule(g, y).
+// An input with its rule: Tensor rule(g) or rule(g, y), of the input's shape and dtype. Here that
+// is not checked, check_gradients() finds it; custom() checks.
 template <class Rule>
 struct Wrt {
   const Tensor& input;
@@ -221,7 +222,8 @@ class JointNode final : public Node {
 
 }  // namespace detail
 
-// Gives y a node when an input has one and this thread records; returns y.
+// Gives y, a new tensor, a node when an input has one and this thread records; returns it. `name`
+// must live as long as the graph (a literal).
 template <class... Rules>
 Tensor record(const char* name, Here here, Tensor y, Wrt<Rules>... inputs) {
   if ((detail::active(inputs.input) || ...)) {
@@ -265,8 +267,7 @@ inline Tensor record_nothing(const char* name, Here here, Tensor y,
   return y;
 }
 
-// ---- gradients
-// -----------------------------------------------------------------------------------
+// ---- gradients ----------------------------------------------------------------------------------
 
 struct GradOptions {
   Tensor grad_output = {};    // of the output's shape; may be left out for an output of one element
@@ -275,9 +276,10 @@ struct GradOptions {
       false;  // zeros for an input the output does not depend on, instead of an error
 };
 
-// d output / d inputs, each of its input's shape and dtype. The graph stays, and can be walked
-// again. Errors: an output or input outside of any graph; an input that the output does not depend
-// on; a tensor changed since an operation saved it.
+// d output / d inputs, each of its input's shape and dtype. They are read only: one may be a view
+// of another, with strides of 0. The graph stays, and can be walked again. Errors: an output or
+// input outside of any graph; an input that the output does not depend on; a tensor changed since
+// an operation saved it.
 GRADUS_API std::vector<Tensor> grad(const Tensor& output, const std::vector<Tensor>& inputs,
                                     const GradOptions& options = {}, Here here = Here::now());
 // The same, releasing the graph on the way where nobody else holds it: less memory at the peak.
@@ -291,7 +293,8 @@ GRADUS_API void differentiate(const Tensor& y, const std::vector<Tensor>& inputs
                               const bool* wanted, Tensor* out);
 }  // namespace detail
 
-// Bytes that an operation's node keeps for its rule; 0 outside of a graph.
+// Bytes that the node of the last operation keeps for its rules (not those before it); 0 outside of
+// a graph.
 GRADUS_API std::int64_t saved_bytes(const Tensor&) noexcept;
 
 struct AuditEntry {

@@ -108,12 +108,16 @@ template <int K>
 class MapNode final : public Node {
  public:
   MapNode(const MapOp& op, const void* formula, const Tensor* const* x, const Tensor& y) : op_(op) {
-    std::memcpy(formula_, formula, static_cast<std::size_t>(op.formula_bytes));
+    if (op.formula_bytes)
+      std::memcpy(formula_, formula, static_cast<std::size_t>(op.formula_bytes));
     unsigned reads = 0;
     for (int k = 0; k < K; ++k) {
-      edges_[k] = x[k]->impl().node;
-      if (edges_[k]) reads |= op.reads(formula, k);
       shapes_[k] = x[k]->shape();
+      edges_[k] = x[k]->impl().node;
+      if (!edges_[k]) continue;
+      const unsigned r = op.reads(formula, k);
+      hands_on_[k] = r == hands_on;
+      reads |= r;
     }
     for (int k = 0; k < K; ++k)
       if (reads >> k & 1) saved_[k].emplace(*x[k]);
@@ -150,7 +154,14 @@ class MapNode final : public Node {
       if (wanted[k]) out[k] = sum_to(op_.definition(formula_, k, g, x, y), shapes_[k]);
   }
 
-  void fused(const Tensor& g, const Tensor* x, const Tensor& y, const bool* wanted, Tensor* out) {
+  void fused(const Tensor& g, const Tensor* x, const Tensor& y, const bool* asked, Tensor* out) {
+    bool wanted[K], any = false;
+    for (int k = 0; k < K; ++k) {
+      const bool same = asked[k] && hands_on_[k] && shapes_[k] == g.shape();
+      if (same) out[k] = g;
+      any |= wanted[k] = asked[k] && !same;
+    }
+    if (!any) return;
     if (g.numel() == 0) {  // sums over nothing
       for (int k = 0; k < K; ++k)
         if (wanted[k]) out[k] = zeros(shapes_[k], g.dtype(), g.device());
@@ -204,6 +215,7 @@ class MapNode final : public Node {
   std::optional<Saved> saved_[K];
   Kept kept_;
   bool keeps_output_ = false;
+  bool hands_on_[K] = {};
 };
 
 template <int K>

@@ -6,6 +6,8 @@
 // The formula is a generic functor of 1 to 8 numbers that captures plain values only; it may use
 // + - * / comparisons, select(mask, a, b) and the functions of kernels/formula.h. It is read with
 // SIMD registers for the value, with dual numbers for the gradient, with tensors for higher orders.
+// It is compiled with the flags of its file: g++ joins a * b + c into one rounding unless it is
+// told -ffp-contract=off, as the library is.
 #pragma once
 
 #include <type_traits>
@@ -24,7 +26,7 @@ struct MapOp {
   bool boolean_result;
   MapLoop value[4];          // f32, f64, i32, i64; null: not for that dtype
   GradientLoop gradient[2];  // f32, f64
-  // Bit j: the gradient with respect to input k reads input j; bit `inputs`: it reads the output.
+  // As gradient_reads() tells it, `inputs` being K.
   unsigned (*reads)(const void* formula, int k);
   // The gradient with respect to input k, in primitive operations.
   Tensor (*definition)(const void* formula, int k, const Tensor& g, const Tensor* x,
@@ -98,7 +100,7 @@ const MapOp& map_op() {
             {nullptr, nullptr},
             nullptr,
             nullptr,
-            static_cast<int>(sizeof(F))};
+            std::is_empty_v<F> ? 0 : static_cast<int>(sizeof(F))};
     if constexpr (integers) {
       o.value[2] = &map_loop<F, std::int32_t, K>;
       o.value[3] = &map_loop<F, std::int64_t, K>;

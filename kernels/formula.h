@@ -161,13 +161,14 @@ struct Dual {
 // formula's derivative with Dual<Reads> tells what a gradient needs to keep.
 struct Reads {
   unsigned inputs = 0;
-  constexpr Reads(unsigned set) : inputs(set) {}
+  bool incoming = false;  // the incoming gradient itself, which nothing has changed
+  constexpr Reads(unsigned set, bool gradient = false) : inputs(set), incoming(gradient) {}
   constexpr Reads(double) {}
 
 #define GRADUS_BINARY(op) \
   friend constexpr Reads operator op(Reads a, Reads b) { return a.inputs | b.inputs; }
 #define GRADUS_UNARY(f) \
-  friend constexpr Reads f(Reads a) { return a; }
+  friend constexpr Reads f(Reads a) { return a.inputs; }
   GRADUS_BINARY(+)
   GRADUS_BINARY(-)
   GRADUS_BINARY(*)

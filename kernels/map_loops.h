@@ -43,14 +43,17 @@ GRADUS_INLINE auto gradient_of(const F& f, const V& g, const std::array<V, K>& x
     return along<k>(f, g, x, std::make_index_sequence<K>{});
 }
 
-// Bit j: the gradient with respect to input k reads input j; bit K: it reads the output.
+// Bit j: the gradient with respect to input k reads input j; bit K: it reads the output. Or
+// hands_on alone: the gradient is the incoming one.
+inline constexpr unsigned hands_on = 1u << 31;
 template <int k, int K, class F>
 constexpr unsigned gradient_reads(const F& f) {
   std::array<Reads, K> x = [&]<std::size_t... I>(std::index_sequence<I...>) {
     return std::array<Reads, K>{Reads(1u << I)...};
   }
   (std::make_index_sequence<K>{});
-  return gradient_of<k>(f, Reads(0u), x, Reads(1u << K)).inputs;
+  const Reads r = gradient_of<k>(f, Reads(0u, true), x, Reads(1u << K));
+  return r.incoming ? hands_on : r.inputs;
 }
 
 // One register of the `left` elements that remain: the tail is the same code, partly loaded.

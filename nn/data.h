@@ -25,7 +25,8 @@ inline Column unit(Tensor rows) { return Column(std::move(rows), true); }
 // The rows of some examples, one tensor a column.
 using Batch = std::vector<Tensor>;
 
-// Columns with the same number of rows. The tensors are shared, not copied.
+// Columns with the same number of rows; one that is scaled to unit is u8. The tensors are shared,
+// not copied.
 class GRADUS_API Dataset {
  public:
   Dataset(std::vector<Column> columns);

@@ -5,7 +5,7 @@
 //
 //   rsample    a draw that gradients pass through; sample, for discrete ones, one that they do not.
 //              The shape of a draw is `shape` followed by that of the parameters.
-//   log_prob   of each element; discrete ones give the logarithm of a probability
+//   log_prob   of each element, in nats; discrete ones give the logarithm of a probability
 //   cdf, icdf  P(value <= x) and its inverse
 //   entropy    in nats
 #pragma once
@@ -94,10 +94,10 @@ struct GRADUS_API Categorical {
   Tensor entropy() const;
 };
 
-// ---- Kullback-Leibler divergence
-// -----------------------------------------------------------------
+// ---- Kullback-Leibler divergence ----------------------------------------------------------------
 
-// KL(p || q) = E_p[log p - log q]. Infinite where p has mass that q lacks; `reason` then says so.
+// KL(p || q) = E_p[log p - log q], in nats. Infinite where p has mass that q lacks; `reason` then
+// says so.
 struct Divergence {
   Tensor value;        // one number an element (of Categorical, a row)
   std::string reason;  // empty where all are finite

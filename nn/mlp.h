@@ -15,7 +15,7 @@ struct MLPOptions {
 };
 
 // MLP({784, 400, 10}, generator): (..., 784) -> (..., 10), without an activation after the last
-// layer.
+// layer. Two sizes at least.
 struct GRADUS_API MLP {
   std::vector<Linear> layers;
   ActivationFunction activation = relu;

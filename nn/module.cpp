@@ -132,10 +132,10 @@ void move_to(const NamedTensors& tensors, Device device, Here here) {
 void load(const NamedTensors& model, const NamedTensors& source, Here here) {
   assign("load", "the model", model, "the list", source, here);
 }
-void load(const NamedTensors& model, const std::filesystem::path& path,
+void load(const NamedTensors& model, const std::string& path,
           std::map<std::string, std::string>* metadata, Here here) {
   std::map<std::string, std::string> read;
-  assign("load", "the model", model, path.string(), load_safetensors(path, &read), here);
+  assign("load", "the model", model, path, load_safetensors(path, &read), here);
   if (metadata) *metadata = std::move(read);
 }
 

@@ -15,7 +15,6 @@
 // Copying a model copies handles: both have the same weights. clone() is the copy that does not.
 #pragma once
 
-#include <filesystem>
 #include <map>
 #include <optional>
 #include <string>
@@ -81,7 +80,7 @@ GRADUS_API std::vector<Tensor> copies(const NamedTensors& tensors);
 GRADUS_API void move_to(const NamedTensors& tensors, DType dtype, Here here);
 GRADUS_API void move_to(const NamedTensors& tensors, Device device, Here here);
 GRADUS_API void load(const NamedTensors& model, const NamedTensors& source, Here here);
-GRADUS_API void load(const NamedTensors& model, const std::filesystem::path& path,
+GRADUS_API void load(const NamedTensors& model, const std::string& path,
                      std::map<std::string, std::string>* metadata, Here here);
 // The rule of load() for any list of tensors: "operation: source does not fit target: ...".
 void assign(const char* operation, const char* target, const NamedTensors& tensors,
@@ -148,14 +147,14 @@ void load(const Model& model, const NamedTensors& source, Here here = Here::now(
 }
 // The same from a safetensors file; `metadata`, if given, is replaced by the file's.
 template <class Model>
-void load(const Model& model, const std::filesystem::path& path,
+void load(const Model& model, const std::string& path,
           std::map<std::string, std::string>* metadata = nullptr, Here here = Here::now()) {
   detail::load(named_tensors(model), path, metadata, here);
 }
 
 // A safetensors file of named_tensors(model), written atomically.
 template <class Model>
-void save(const Model& model, const std::filesystem::path& path,
+void save(const Model& model, const std::string& path,
           const std::map<std::string, std::string>& metadata = {}) {
   save_safetensors(path, named_tensors(model), metadata);
 }

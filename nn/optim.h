@@ -37,7 +37,9 @@ class GRADUS_API Optimizer {
   Optimizer(Optimizer&&) = default;
   Optimizer& operator=(Optimizer&&) = default;
 
-  // One gradient a parameter, of its shape, dtype and device. Nothing changes unless all fit.
+  // One gradient a parameter, of its shape, dtype and device, in the order of parameters(). Nothing
+  // changes unless all fit. A write like any other: a graph that saved a parameter is stale after
+  // it.
   void step(const std::vector<Tensor>& gradients, Here here = Here::now());
   const std::vector<Tensor>& parameters() const noexcept { return parameters_; }
   std::int64_t steps() const noexcept { return steps_; }

@@ -14,18 +14,7 @@
 #include <vector>
 
 #include "gradus/tensor/error.h"
-
-// Under AddressSanitizer nothing is cached, so that a use after release is seen.
-#if defined(__SANITIZE_ADDRESS__)
-#define GRADUS_CACHE 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define GRADUS_CACHE 0
-#endif
-#endif
-#ifndef GRADUS_CACHE
-#define GRADUS_CACHE 1
-#endif
+#include "gradus/tensor/sanitized.h"
 
 namespace gradus {
 namespace {

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cerrno>
 #include <system_error>
+#include <filesystem>
 #include <utility>
 
 namespace gradus {
@@ -39,8 +40,8 @@ auto retried(Call call) {
   return result;
 }
 
-std::string context_of(std::string_view operation, const std::filesystem::path& path) {
-  return std::string(operation) + ": " + path.string();
+std::string context_of(std::string_view operation, const std::string& path) {
+  return std::string(operation) + ": " + path;
 }
 
 [[noreturn]] void fail_errno(const std::string& context, const char* what, int error = errno) {
@@ -96,7 +97,7 @@ void write_all(int descriptor, std::span<const std::byte> bytes, const std::stri
 
 }  // namespace
 
-InputFile::InputFile(std::string_view operation, const std::filesystem::path& path)
+InputFile::InputFile(std::string_view operation, const std::string& path)
     : context_(context_of(operation, path)) {
   // Without O_NONBLOCK opening a pipe would wait for a writer before it can be refused.
   Descriptor file(retried([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK); }));
@@ -124,13 +125,14 @@ void InputFile::read(std::uint64_t offset, std::span<std::byte> into) const {
   }
 }
 
-void write_file_atomically(const std::filesystem::path& path,
+void write_file_atomically(const std::string& path,
                            std::span<const std::span<const std::byte>> parts,
                            std::string_view operation) {
   const std::string context = context_of(operation, path);
-  const std::string target = path.filename().string();
+  const std::filesystem::path whole = path;
+  const std::string target = whole.filename().string();
   if (target.empty()) fail_file(context, ": cannot write: the path names no file");
-  const std::filesystem::path parent = path.has_parent_path() ? path.parent_path() : ".";
+  const std::filesystem::path parent = whole.has_parent_path() ? whole.parent_path() : ".";
 
   // Opened first: if it cannot be flushed to the disk in the end, nothing is to change.
   Descriptor directory(

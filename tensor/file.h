@@ -4,7 +4,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
 #include <optional>
 #include <span>
 #include <sstream>
@@ -36,7 +35,7 @@ template <class... Parts>
 class GRADUS_API InputFile {
  public:
   // `operation` opens the text of every error.
-  InputFile(std::string_view operation, const std::filesystem::path& path);
+  InputFile(std::string_view operation, const std::string& path);
   ~InputFile();
   InputFile(const InputFile&) = delete;
   InputFile& operator=(const InputFile&) = delete;
@@ -56,7 +55,7 @@ class GRADUS_API InputFile {
 // Writes the parts one after the other to a temporary in the same directory, flushes it to the disk
 // and renames it to `path`. On failure the temporary is gone, what was at `path` is as it was, and
 // FileError is thrown. Only regular files are replaced; of a symbolic link the link itself.
-GRADUS_API void write_file_atomically(const std::filesystem::path& path,
+GRADUS_API void write_file_atomically(const std::string& path,
                                       std::span<const std::span<const std::byte>> parts,
                                       std::string_view operation = "write_file_atomically");
 

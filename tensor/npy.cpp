@@ -269,7 +269,7 @@ std::string detail::npy_head(const Tensor& tensor, std::string_view context) {
   return head + text;
 }
 
-Tensor load_npy(const std::filesystem::path& path) {
+Tensor load_npy(const std::string& path) {
   const InputFile file("load_npy", path);
   std::uint64_t at = 0;
   const auto next = [&](std::span<std::byte> into) {
@@ -279,8 +279,8 @@ Tensor load_npy(const std::filesystem::path& path) {
   return detail::read_npy(file.size(), next, file.context());
 }
 
-void save_npy(const std::filesystem::path& path, const Tensor& tensor) {
-  const std::string context = "save_npy: " + path.string();
+void save_npy(const std::string& path, const Tensor& tensor) {
+  const std::string context = "save_npy: " + path;
   require(tensor.defined(), context, ": tensor is undefined");
   const Tensor values = detail::contiguous_value(tensor).to(Device::cpu);
   const std::string head = detail::npy_head(values, context);

@@ -4,7 +4,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
 #include <functional>
 #include <span>
 #include <string>
@@ -17,10 +16,10 @@ namespace gradus {
 
 // Writes the values, atomically (see write_file_atomically), with the bytes numpy.save gives a
 // C-ordered array. bf16 has no NumPy type and is an error.
-GRADUS_API void save_npy(const std::filesystem::path& path, const Tensor& tensor);
+GRADUS_API void save_npy(const std::string& path, const Tensor& tensor);
 
 // The array, contiguous, on the CPU. Throws FileError for whatever is wrong with the file.
-GRADUS_API Tensor load_npy(const std::filesystem::path& path);
+GRADUS_API Tensor load_npy(const std::string& path);
 
 struct NpyHeader {
   DType dtype = DType::f32;

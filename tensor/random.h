@@ -6,8 +6,9 @@
 
 namespace gradus {
 
-// A position in a stream of random numbers; each draw of n elements moves it on by n (normals and
-// uniforms alike). To save one is to save its three numbers. One generator belongs to one thread.
+// A position in a stream of random numbers; each draw of n elements moves it on by n, or n + 1
+// where n is odd (normals and uniforms alike). To save one is to save its three numbers. One
+// generator belongs to one thread.
 class GRADUS_API Generator {
  public:
   explicit Generator(std::uint64_t seed = 0, std::uint64_t stream = 0)
@@ -27,7 +28,8 @@ class GRADUS_API Generator {
 
 GRADUS_API Tensor rand(const Shape&, Generator&, DType = DType::f32);   // uniform in [0, 1)
 GRADUS_API Tensor randn(const Shape&, Generator&, DType = DType::f32);  // standard normal
-GRADUS_API Tensor randint(std::int64_t low, std::int64_t high, const Shape&, Generator&);  // i64
+// i64, uniform in [low, high).
+GRADUS_API Tensor randint(std::int64_t low, std::int64_t high, const Shape&, Generator&);
 GRADUS_API Tensor bernoulli(double p, const Shape&, Generator&);  // boolean, true with p in [0, 1]
 GRADUS_API Tensor bernoulli(const Tensor& p, Generator&);         // boolean, one p an element
 GRADUS_API Tensor permutation(std::int64_t n, Generator&);        // i64, of 0 .. n-1

@@ -273,7 +273,7 @@ SafetensorsHeader parse_safetensors_header(std::span<const std::byte> bytes,
   return header;
 }
 
-NamedTensors load_safetensors(const std::filesystem::path& path,
+NamedTensors load_safetensors(const std::string& path,
                               std::map<std::string, std::string>* metadata) {
   const InputFile file("load_safetensors", path);
   const std::string& context = file.context();
@@ -309,9 +309,9 @@ NamedTensors load_safetensors(const std::filesystem::path& path,
   return tensors;
 }
 
-void save_safetensors(const std::filesystem::path& path, const NamedTensors& tensors,
+void save_safetensors(const std::string& path, const NamedTensors& tensors,
                       const std::map<std::string, std::string>& metadata) {
-  const std::string context = "save_safetensors: " + path.string();
+  const std::string context = "save_safetensors: " + path;
   check_named(tensors, context);
 
   std::vector<Tensor> values;

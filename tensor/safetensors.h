@@ -5,7 +5,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
 #include <map>
 #include <span>
 #include <string>
@@ -23,12 +22,12 @@ using NamedTensors = std::vector<std::pair<std::string, Tensor>>;
 // Writes the values of the tensors, atomically (see write_file_atomically). The header lists them
 // in the given order; in the data wider elements come first, so that every tensor is aligned for
 // readers that map the file. Names are distinct valid UTF-8, and not "__metadata__".
-GRADUS_API void save_safetensors(const std::filesystem::path& path, const NamedTensors& tensors,
+GRADUS_API void save_safetensors(const std::string& path, const NamedTensors& tensors,
                                  const std::map<std::string, std::string>& metadata = {});
 
 // All tensors, on the CPU, in the order of the header. `metadata`, if given, is replaced by the
 // file's. Throws FileError for whatever is wrong with the file; then `metadata` is as it was.
-GRADUS_API NamedTensors load_safetensors(const std::filesystem::path& path,
+GRADUS_API NamedTensors load_safetensors(const std::string& path,
                                          std::map<std::string, std::string>* metadata = nullptr);
 
 struct SafetensorsEntry {

@@ -104,6 +104,10 @@ Tensor& Tensor::copy_(const Tensor& source, Here here) {
   require(
       !source.requires_grad(),
       "copy_: writes are not recorded, and the source is part of a graph (use source.detach())");
+  require(
+      !impl().node || is_leaf(impl().node.get()),
+      "copy_: the tensor is the result of a recorded operation, whose gradient would be that of "
+      "the old values (use detach())");
   require(dtype() == source.dtype(), "copy_: dtypes differ: ", dtype(), " and ", source.dtype());
   require(broadcast_shapes("copy_", shape(), source.shape()) == shape(),
           "copy_: the source does not broadcast to ", shape(), ": ", source.shape());
@@ -187,12 +191,10 @@ Tensor eye(std::int64_t rows, std::int64_t columns, DType dtype) {
 
 namespace detail {
 
-Tensor from_bytes(const void* data, DType dtype, std::int64_t count,
-                  const std::optional<Shape>& shape) {
-  const Shape s = shape.value_or(Shape{count});
-  require(checked_numel("from_vector", s, item_size(dtype)) == count, "from_vector: ", count,
-          " values do not fill shape ", s);
-  Tensor t = gradus::empty(s, dtype);
+Tensor from_bytes(const void* data, DType dtype, std::int64_t count, const Shape& shape) {
+  require(checked_numel("from_vector", shape, item_size(dtype)) == count, "from_vector: ", count,
+          " values do not fill shape ", shape);
+  Tensor t = gradus::empty(shape, dtype);
   if (count) std::memcpy(first_byte_mutable(t), data, static_cast<std::size_t>(t.bytes()));
   return t;
 }

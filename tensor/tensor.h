@@ -13,6 +13,7 @@
 
 #include "gradus/tensor/dtype.h"
 #include "gradus/tensor/shape.h"
+#include "gradus/tensor/small.h"
 #include "gradus/tensor/storage.h"
 
 namespace gradus {
@@ -20,6 +21,7 @@ namespace gradus {
 class Node;  // the graph's; tensor/ never looks inside
 GRADUS_API void retain(Node*) noexcept;
 GRADUS_API void release(Node*) noexcept;
+GRADUS_API bool is_leaf(const Node*) noexcept;
 
 class Tensor;
 
@@ -34,7 +36,7 @@ struct Axes {
 };
 
 // What a handle points to.
-struct TensorImpl : Counted {
+struct TensorImpl : Counted, SmallObject {
   Ref<Storage> storage;
   std::int64_t offset = 0;  // in elements
   std::int64_t numel = 0;
@@ -77,10 +79,12 @@ class GRADUS_API Tensor {
     static_assert(is_element<T>, "not an element type");
     return static_cast<T*>(write_pointer(dtype_of<T>, here));
   }
+  // The same without a type, for any dtype.
   const std::byte* raw_data() const;
   std::byte* raw_mutable_data(Here here = Here::now()) const;
 
-  // The value of a tensor of one element, converted to T.
+  // The value of a tensor of one element, of any dtype, converted to T; to an integer by
+  // truncation.
   template <class T = double>
   T item() const {
     if constexpr (std::is_integral_v<T>) return static_cast<T>(integer_item());
@@ -92,6 +96,9 @@ class GRADUS_API Tensor {
 
   // Memory in the order of the elements; itself where that is so already.
   Tensor contiguous(Here here = Here::now()) const;
+  // Itself where nothing changes. To a narrower floating type: to nearest, ties to even. From
+  // floating to integer: truncated, the nearest end beyond the range, NaN becomes 0. Between
+  // integers: modulo 2^bits. To boolean: x != 0. Recorded between floating types.
   Tensor to(DType, Here here = Here::now()) const;
   Tensor to(Device, Here here = Here::now()) const;
   Tensor clone(Here here = Here::now()) const;   // new memory, still recorded
@@ -100,12 +107,14 @@ class GRADUS_API Tensor {
   Tensor& requires_grad_(bool on = true);
   bool requires_grad() const { return static_cast<bool>(impl().node); }
 
-  // In place, on tensors outside of any graph: the values of `source`, broadcast; one value.
+  // In place: the values of `source`, broadcast, of the same dtype and in no graph; one value. A
+  // write is not recorded: it is for leaves and tensors outside of graphs, not for results of
+  // operations.
   Tensor& copy_(const Tensor& source, Here here = Here::now());
   Tensor& fill_(double value, Here here = Here::now());
 
   // Views.
-  Tensor operator[](std::int64_t i) const;
+  Tensor operator[](std::int64_t i) const;  // along the first axis, which goes; -1 is the last
   Tensor slice(std::int64_t axis, std::int64_t start, std::int64_t stop, std::int64_t step = 1,
                Here here = Here::now()) const;
   Tensor reshape(const Shape&,
@@ -113,10 +122,11 @@ class GRADUS_API Tensor {
   Tensor transpose(std::int64_t a, std::int64_t b, Here here = Here::now()) const;
   Tensor permute(const Shape& axes, Here here = Here::now()) const;
   Tensor expand(const Shape&, Here here = Here::now()) const;  // -1 keeps a size
+  // Axes from .. to, both included, as one.
   Tensor flatten(std::int64_t from = 0, std::int64_t to = -1, Here here = Here::now()) const;
   Tensor unsqueeze(std::int64_t axis, Here here = Here::now()) const;
-  Tensor squeeze(std::int64_t axis, Here here = Here::now()) const;
-  Tensor t(Here here = Here::now()) const;  // of a matrix
+  Tensor squeeze(std::int64_t axis, Here here = Here::now()) const;  // an axis of size 1
+  Tensor t(Here here = Here::now()) const;                           // of a matrix
 
   // Reductions.
   Tensor sum(const Axes& axes = {}, bool keepdim = false, Here here = Here::now()) const;
@@ -176,13 +186,19 @@ GRADUS_API Tensor arange(double start, double stop, double step = 1, DType = DTy
 GRADUS_API Tensor arange(double stop, DType = DType::f32);
 // `count` values from start to stop, both included.
 GRADUS_API Tensor linspace(double start, double stop, std::int64_t count, DType = DType::f32);
+// Ones on the main diagonal; square without `columns`.
 GRADUS_API Tensor eye(std::int64_t rows, std::int64_t columns = -1, DType = DType::f32);
+// The values, copied; along one axis without a shape.
 template <class T>
-Tensor from_vector(const std::vector<T>& values, std::optional<Shape> shape = {});
+Tensor from_vector(const std::vector<T>& values);
+template <class T>
+Tensor from_vector(const std::vector<T>& values, const Shape& shape);
 // The user's memory, not copied; it must outlive every tensor on it, or `release` frees it. Strides
 // in elements; row-major when absent.
 template <class T>
-Tensor from_blob(T* data, const Shape& shape, std::optional<Shape> strides = {},
+Tensor from_blob(T* data, const Shape& shape, std::function<void()> release = {});
+template <class T>
+Tensor from_blob(T* data, const Shape& shape, const Shape& strides,
                  std::function<void()> release = {});
 
 // "[[1., 2.], ...]" in NumPy's style: 8 significant digits at most, long axes shortened.
@@ -190,15 +206,18 @@ GRADUS_API std::string to_string(const Tensor&);
 GRADUS_API std::ostream& operator<<(std::ostream&, const Tensor&);
 
 namespace detail {
-GRADUS_API Tensor from_bytes(const void* data, DType, std::int64_t count,
-                             const std::optional<Shape>&);
+GRADUS_API Tensor from_bytes(const void* data, DType, std::int64_t count, const Shape&);
 GRADUS_API Tensor from_blob(void* data, DType, const Shape&, const std::optional<Shape>& strides,
                             std::function<void()> release);
 GRADUS_API void copy_out(const Tensor&, DType, void* out);
 }  // namespace detail
 
 template <class T>
-Tensor from_vector(const std::vector<T>& values, std::optional<Shape> shape) {
+Tensor from_vector(const std::vector<T>& values) {
+  return from_vector(values, Shape{std::ssize(values)});
+}
+template <class T>
+Tensor from_vector(const std::vector<T>& values, const Shape& shape) {
   static_assert(is_element<T>, "not an element type");
   if constexpr (std::is_same_v<T, bool>) {
     std::vector<std::uint8_t> bytes(values.begin(), values.end());
@@ -208,8 +227,12 @@ Tensor from_vector(const std::vector<T>& values, std::optional<Shape> shape) {
   }
 }
 template <class T>
-Tensor from_blob(T* data, const Shape& shape, std::optional<Shape> strides,
-                 std::function<void()> release) {
+Tensor from_blob(T* data, const Shape& shape, std::function<void()> release) {
+  static_assert(is_element<T>, "not an element type");
+  return detail::from_blob(data, dtype_of<T>, shape, {}, std::move(release));
+}
+template <class T>
+Tensor from_blob(T* data, const Shape& shape, const Shape& strides, std::function<void()> release) {
   static_assert(is_element<T>, "not an element type");
   return detail::from_blob(data, dtype_of<T>, shape, strides, std::move(release));
 }

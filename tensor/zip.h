@@ -8,7 +8,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
-#include <filesystem>
 #include <span>
 #include <string>
 #include <string_view>
@@ -66,7 +65,7 @@ class ZipWriter {
  public:
   void add(const std::string& name, std::string head, std::span<const std::byte> rest,
            bool deflated);
-  void write(const std::filesystem::path& path, std::string_view operation);
+  void write(const std::string& path, std::string_view operation);
 
  private:
   void append(std::string text);

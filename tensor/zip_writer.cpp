@@ -98,7 +98,7 @@ void ZipWriter::add(const std::string& name, std::string head, std::span<const s
   ++count_;
 }
 
-void ZipWriter::write(const std::filesystem::path& path, std::string_view operation) {
+void ZipWriter::write(const std::string& path, std::string_view operation) {
   const std::uint64_t begin = size_, bytes = directory_.size();
   append(std::move(directory_));
   if (count_ > 0xffff || begin > narrow_limit || bytes > narrow_limit) {

@@ -326,5 +326,32 @@ TEST(Audit, GradientsAreTheSameUnderTraceCuts) {
   EXPECT_THROW(grad(sum(x.detach()), {x}), Error);
 }
 
+// A sum hands the incoming gradient on; what the caller gets is memory of its own all the same.
+TEST(Graph, GradientsShareNoMemory) {
+  Tensor x = ones({4}).requires_grad_(), y = ones({4}).requires_grad_();
+  const Tensor seed = full({4}, 3);
+  const std::vector<Tensor> g = grad(x + y, {x, y, x}, {.grad_output = seed});
+  for (const Tensor& a : g) EXPECT_EQ(a.to_vector<float>(), seed.to_vector<float>());
+  g[0].mutable_data<float>()[0] = 7;
+  EXPECT_EQ(seed.to_vector<float>()[0], 3);
+  EXPECT_EQ(g[1].to_vector<float>()[0], 3);
+  EXPECT_EQ(g[2].to_vector<float>()[0], 3);
+
+  const Tensor of_sum = grad(x.sum(), {x})[0];
+  EXPECT_TRUE(of_sum.is_contiguous());
+  const Tensor twice = grad((x + x).sum(), {x})[0];
+  EXPECT_EQ(twice.to_vector<float>(), std::vector<float>(4, 2));
+}
+
+// Its gradient would be that of the old values.
+TEST(Graph, ResultsOfOperationsAreNotWritten) {
+  Tensor x = ones({4}).requires_grad_();
+  Tensor y = x * 2;
+  EXPECT_THROW(y.fill_(0), Error);
+  EXPECT_THROW(y.copy_(zeros({4})), Error);
+  x.fill_(5);  // a leaf
+  EXPECT_EQ(x.to_vector<float>()[0], 5);
+}
+
 }  // namespace
 }  // namespace gradus::test
