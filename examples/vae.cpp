@@ -3,10 +3,10 @@
 #include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
-#include <variant>
 
 #include "examples/common/errors.h"
 #include "examples/common/images.h"
+#include "examples/common/latent.h"
 #include "examples/common/latent_figures.h"
 #include "examples/common/program.h"
 #include "examples/common/report.h"
@@ -19,7 +19,7 @@ namespace {
 
 struct Config : TrainingFlags {
   std::string data = fashion_mnist, latent = "normal", prior = "same", likelihood = "bernoulli";
-  std::int64_t epochs = 10, batch = 128, latent_dim = 20, hidden = 400;
+  std::int64_t epochs = 10, batch = 128, latent_dim = 20, hidden = 400, iwae = 0;
   double lr = 1e-3, beta = 1;
 
   void declare(Options& options) {
@@ -31,6 +31,11 @@ struct Config : TrainingFlags {
     options.add("likelihood", &likelihood, "of the pixels (gaussian: of variance 1)",
                 {.choices = {"bernoulli", "gaussian"}});
     options.add("beta", &beta, "weight of the KL divergence in the loss", {.low = 0});
+    options.add(
+        "iwae", &iwae,
+        "train on the importance-weighted bound of so many samples, instead of the ELBO with "
+        "its KL divergence in closed form",
+        {.low = 1});
     options.add("epochs", &epochs, "passes over the training images",
                 {.low = 1, .may_change = true});
     options.add("batch", &batch, "images in a step", {.low = 1});
@@ -40,27 +45,6 @@ struct Config : TrainingFlags {
     TrainingFlags::declare(options);
   }
 };
-
-// A distribution of latents, of the family that a flag names.
-using Latent = std::variant<distributions::Normal, distributions::LogNormal>;
-
-Latent make_latent(const std::string& family, const distributions::Parameter& location,
-                   const distributions::Parameter& scale) {
-  if (family == "normal") return distributions::Normal{location, scale};
-  return distributions::LogNormal{location, scale};
-}
-
-Tensor kl_divergence(const Latent& q, const Latent& p) {
-  return std::visit([](auto& a, auto& b) { return distributions::kl_divergence(a, b); }, q, p);
-}
-
-Tensor rsample(const Latent& latent, Generator& generator, const Shape& shape = {}) {
-  return std::visit([&](auto& d) { return d.rsample(generator, shape); }, latent);
-}
-
-Tensor icdf(const Latent& latent, const Tensor& probability) {
-  return std::visit([&](auto& d) { return d.icdf(probability); }, latent);
-}
 
 struct VAE {
   const Config& config;
@@ -110,23 +94,35 @@ Bound elbo(const VAE& vae, const Tensor& x, Generator& generator) {
   return {vae.log_likelihood(decoded, x).sum(-1), kl_divergence(q, vae.prior()).sum(-1)};
 }
 
+// The bound of --iwae samples, one number an image.
+Tensor iwae(const VAE& vae, const Tensor& x, Generator& generator) {
+  const Latent q = vae.posterior(x);
+  const Tensor z = rsample(q, generator, {vae.config.iwae});
+  const Tensor likelihood = vae.log_likelihood(vae.decoded(z), x).sum(-1);
+  return importance_weighted_bound(q, vae.prior(), z, likelihood);
+}
+
 struct Score {
-  double likelihood = 0, kl = 0;
+  double likelihood = 0, kl = 0, iwae = 0;
   double elbo() const { return likelihood - kl; }
 };
 
 Score evaluate(const VAE& vae, const data::Dataset& images, Generator generator) {
   const NoGrad no_grad;
   Score score;
-  for (std::int64_t start = 0; start < images.size(); start += 500) {
-    const std::int64_t stop = std::min(start + 500, images.size());
+  Generator more = generator.fork(4);
+  const std::int64_t samples = vae.config.iwae;
+  const std::int64_t chunk = std::max<std::int64_t>(500 / std::max<std::int64_t>(samples, 1), 1);
+  for (std::int64_t start = 0; start < images.size(); start += chunk) {
+    const std::int64_t stop = std::min(start + chunk, images.size());
     const Tensor x = images.range(start, stop)[0].to(vae.config.type());
     const Bound bound = elbo(vae, x, generator);
     score.likelihood += bound.likelihood.to(f64).sum().item();
     score.kl += bound.kl.to(f64).sum().item();
+    if (samples) score.iwae += iwae(vae, x, more).to(f64).sum().item();
   }
   const auto count = static_cast<double>(images.size());
-  return {score.likelihood / count, score.kl / count};
+  return {score.likelihood / count, score.kl / count, score.iwae / count};
 }
 
 LatentModel latent_model(const VAE& vae) {
@@ -138,7 +134,10 @@ LatentModel latent_model(const VAE& vae) {
       .image = [&](const Tensor& z) { return vae.image(z); }};
 }
 
-void check_families(const Config& config) {
+void check(const Config& config) {
+  if (config.iwae && config.beta != 1)
+    refuse<UsageError>(
+        "--iwae --beta: the importance-weighted bound has no KL divergence to weigh");
   const std::string& prior = config.prior == "same" ? config.latent : config.prior;
   try {
     kl_divergence(make_latent(config.latent, 0.0, 1.0), make_latent(prior, 0.0, 1.0));
@@ -172,12 +171,21 @@ struct State {
   // One step of Adam on the negative bound.
   Score step() {
     const Tensor x = loader.next()[0].to(vae.config.type());
+    if (vae.config.iwae) {
+      Tensor loss = -mean(iwae(vae, x, noise));
+      const double bound = -loss.item();
+      descend(std::move(loss));
+      return {.iwae = bound};
+    }
     const Bound bound = elbo(vae, x, noise);
-    Tensor loss = mean(vae.config.beta * bound.kl - bound.likelihood);
+    descend(mean(vae.config.beta * bound.kl - bound.likelihood));
+    return {bound.likelihood.mean().item(), bound.kl.mean().item()};
+  }
+
+  void descend(Tensor loss) {
     const double value = loss.item();
     if (!std::isfinite(value)) refuse<NumericError>("the loss is ", value);
     adam.step(grad(std::move(loss), adam.parameters()));
-    return {bound.likelihood.mean().item(), bound.kl.mean().item()};
   }
 
   Checkpoint save() const {
@@ -214,8 +222,14 @@ Report report_on(const State& state, const Score& score, const std::vector<Json>
                     {"log-likelihood", text("%.2f", score.likelihood)},
                     {"KL, analytic", text("%.2f", score.kl)},
                     {"parameters", std::to_string(nn::parameter_count(state.vae))}};
-  for (const auto& [key, title] : {std::pair("elbo", "Evidence lower bound"),
-                                   std::pair("kl", "KL divergence from the prior")}) {
+  std::vector<std::pair<const char*, std::string>> curves = {
+      {"elbo", "Evidence lower bound"}, {"kl", "KL divergence from the prior"}};
+  if (const auto samples = static_cast<long long>(state.vae.config.iwae)) {
+    const std::string title = text("Importance-weighted bound, %lld samples", samples);
+    report.numbers.insert(report.numbers.begin(), {"test " + title, text("%.2f", score.iwae)});
+    curves.insert(curves.begin(), {"iwae", title});
+  }
+  for (const auto& [key, title] : curves) {
     report.charts.push_back({title,
                              "step",
                              "nats per image",
@@ -231,7 +245,7 @@ int run(int argc, const char* const* argv) {
   config.declare(options);
   if (!options.parse(argc, argv)) return Exit::success;
   config.apply();
-  check_families(config);
+  check(config);
 
   const ImageSet images = load_images(config.data);
   State state(config, dataset(images.train), images.train.rows * images.train.columns);
@@ -245,17 +259,24 @@ int run(int argc, const char* const* argv) {
 
   const data::Dataset test = dataset(images.test);
   const auto score_now = [&] { return evaluate(state.vae, test, Generator(config.seed, 3)); };
-  const auto numbers = [](const char* elbo, const char* kl, const Score& score) {
-    return Json{{elbo, score.elbo()}, {kl, score.kl}};
+  const auto measured = [&] {
+    const Score score = score_now();
+    Json numbers = {{"test_elbo", score.elbo()}, {"test_kl", score.kl}};
+    if (config.iwae) numbers["test_iwae"] = score.iwae;
+    return numbers;
   };
-  const bool finished =
-      train({.epochs = config.epochs,
-             .steps_an_epoch = state.loader.batches(),
-             .steps_done = [&] { return state.steps_done(); },
-             .step = [&] { return numbers("elbo", "kl", state.step()); },
-             .epoch = [&] { return numbers("test_elbo", "test_kl", score_now()); },
-             .save = [&] { return state.save(); }},
-            run, config.max_steps);
+  const auto stepped = [&] {
+    const Score score = state.step();
+    return config.iwae ? Json{{"iwae", score.iwae}}
+                       : Json{{"elbo", score.elbo()}, {"kl", score.kl}};
+  };
+  const bool finished = train({.epochs = config.epochs,
+                               .steps_an_epoch = state.loader.batches(),
+                               .steps_done = [&] { return state.steps_done(); },
+                               .step = stepped,
+                               .epoch = measured,
+                               .save = [&] { return state.save(); }},
+                              run, config.max_steps);
   if (!finished) return Exit::interrupted;
 
   const NoGrad no_grad;
@@ -267,6 +288,10 @@ int run(int argc, const char* const* argv) {
   write_report(run, report);
   std::printf("%s\ntest ELBO %.2f nats per image: log-likelihood %.2f - analytic KL %.2f\n",
               run.file("report.html").c_str(), score.elbo(), score.likelihood, score.kl);
+  if (config.iwae) {
+    std::printf("test bound of %lld samples %.2f nats per image\n",
+                static_cast<long long>(config.iwae), score.iwae);
+  }
   return Exit::success;
 }
 

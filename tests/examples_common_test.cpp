@@ -205,6 +205,21 @@ TEST(Program, ErrorsBecomeExitCodes) {
   EXPECT_TRUE(contains(errors, "gradus-test: error: out of memory\n")) << errors;
 }
 
+TEST(Program, RefusesAWrongNumberOfThreadsInTheEnvironment) {
+  const char* before = std::getenv("GRADUS_THREADS");
+  const std::string kept = before ? before : "";
+  for (const auto& [wish, code] :
+       {std::pair("1", 0), std::pair("256", 0), std::pair("0", 2), std::pair("257", 2),
+        std::pair("-1", 2), std::pair("", 2), std::pair("2x", 2), std::pair("99999999999", 2)}) {
+    ::setenv("GRADUS_THREADS", wish, 1);
+    testing::internal::CaptureStderr();
+    EXPECT_EQ(run_program("gradus-test", [] { return 0; }), code) << wish;
+    const std::string said = testing::internal::GetCapturedStderr();
+    EXPECT_EQ(contains(said, std::string("GRADUS_THREADS=") + wish + ": must be"), code == 2);
+  }
+  before ? ::setenv("GRADUS_THREADS", kept.c_str(), 1) : ::unsetenv("GRADUS_THREADS");
+}
+
 TEST(Program, OneSignalAsksAndHandlersComeBack) {
   struct sigaction before, after;
   ::sigaction(SIGTERM, nullptr, &before);

@@ -37,6 +37,14 @@ expect 2 "the LogNormal has its support on z > 0" --latent normal --prior log-no
 expect 2 "did you mean --batch?" --bacth 3
 expect 2 "--batch: must be an integer, at least 1" --batch 0
 expect 2 "--device: must be cpu" --device cuda
+expect 0 "--iwae" --help
+expect 2 "--iwae: must be an integer, at least 1: is 0" --iwae 0
+expect 2 "--iwae --beta" --iwae 5 --beta 2
+for wish in ISA=sse9 THREADS=0 THREADS=257 THREADS=two THREADS=2x THREADS=; do
+  export "GRADUS_$wish"
+  expect 2 "GRADUS_$wish: " --help
+  unset "GRADUS_${wish%%=*}"
+done
 expect 3 "no run at runs/none" --resume none
 expect 3 "train-images-idx3-ubyte" --data .
 expect 3 "none.json" --config none.json
@@ -79,6 +87,16 @@ cmp runs/other/checkpoint.safetensors runs/cut-1/checkpoint.safetensors || compl
 truncate -s 1000 runs/cut-1/checkpoint.safetensors
 expect 3 "checkpoint.safetensors" --resume cut-1
 [[ -s runs/other/latents.png && -s runs/other/manifold.png ]] || complain "no pictures of the plane"
+
+# The importance-weighted bound is above the ELBO of the same weights, and resumes as the ELBO does.
+expect 0 "test bound of 20 samples" "${small[@]}" --iwae 20 --name iwae
+expect 0 "test bound" "${small[@]}" --iwae 20 --name cut-iwae --max-steps 3
+expect 0 "test bound" --resume cut-iwae --max-steps 0
+expect_same iwae cut-iwae
+expect 2 "made with iwae 20, not 5" --resume iwae --iwae 5
+expect 2 "made with iwae 0, not 5" --resume whole --iwae 5
+sed -n 's/.*"test_elbo":\([^,]*\),.*"test_iwae":\([^,]*\),.*/\1 \2/p' runs/iwae/metrics.jsonl |
+  awk '!($2 > $1) { exit 1 } END { if (NR != 2) exit 1 }' || complain "iwae: not above the ELBO"
 
 expect 4 "try a smaller --lr" "${small[@]}" --lr 1e9
 expect 5 "out of memory" "${small[@]}" --hidden 99999999999

@@ -4,11 +4,15 @@
 #include <csignal>
 
 #include <atomic>
+#include <charconv>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <new>
+#include <string_view>
 
 #include "examples/common/errors.h"
+#include "gradus/kernels/cpu/isa.h"
 
 namespace gradus::examples {
 namespace {
@@ -29,10 +33,24 @@ int code_of(const std::exception& error) {
   return 1;
 }
 
+// The library passes over a wish that it cannot grant; whoever starts a program should know.
+void check_environment() {
+  const std::string problem = cpu::isa_problem();
+  if (!problem.empty()) throw UsageError(problem);
+  const char* wish = std::getenv("GRADUS_THREADS");
+  if (!wish) return;
+  const std::string_view text = wish;
+  int n = 0;
+  const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), n);
+  if (error != std::errc() || stop != text.data() + text.size() || n < 1 || n > 256)
+    refuse<UsageError>("GRADUS_THREADS=", text, ": must be an integer from 1 to 256");
+}
+
 }  // namespace
 
 int run_program(const char* program, const std::function<int()>& body) {
   try {
+    check_environment();
     return body();
   } catch (const std::exception& error) {
     const int code = code_of(error);

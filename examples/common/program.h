@@ -6,7 +6,8 @@
 namespace gradus::examples {
 
 // Runs the body and returns its exit code. An exception becomes `program: error: what` on standard
-// error and the code of its class (errors.h); an unforeseen one becomes 1.
+// error and the code of its class (errors.h); an unforeseen one becomes 1. A wrong value of
+// GRADUS_ISA or GRADUS_THREADS is a UsageError of the program.
 int run_program(const char* program, const std::function<int()>& body);
 
 // From construction to destruction SIGINT and SIGTERM only ask to stop; a second one exits with 130
