@@ -20,9 +20,10 @@ struct Mode {
 [[gnu::tls_model("initial-exec")]] thread_local Mode mode;
 
 // Nodes whose last reference is gone, waiting to be destroyed: a long chain is released by a loop,
-// not by recursion.
+// not by recursion. Releasing may not fail, so the list needs no memory: a dead node's name leads
+// to the next one.
 struct Graveyard {
-  std::vector<Node*> nodes;
+  Node* first = nullptr;
   bool draining = false;
 };
 [[gnu::tls_model("initial-exec")]] thread_local Graveyard graveyard;
@@ -78,14 +79,13 @@ void release(Node* n) noexcept {
   if (!n->drop_reference()) return;
   Graveyard& g = graveyard;
   if (g.draining) {
-    g.nodes.push_back(n);
+    n->name = reinterpret_cast<const char*>(std::exchange(g.first, n));
     return;
   }
   g.draining = true;
   delete n;
-  while (!g.nodes.empty()) {
-    Node* next = g.nodes.back();
-    g.nodes.pop_back();
+  while (Node* next = g.first) {
+    g.first = reinterpret_cast<Node*>(const_cast<char*>(next->name));
     delete next;
   }
   g.draining = false;

@@ -83,15 +83,14 @@ void assign(const char* operation, const char* target, const NamedTensors& tenso
   require(misfits.empty(), operation, ": ", source, " does not fit ", target, ": ", misfits.text());
 
   // Whatever needs memory comes first: the copies at the end cannot fail half way.
-  std::vector<Tensor> sources;
-  sources.reserve(tensors.size());
+  std::vector<Tensor> sources, targets;
   for (const auto& [name, tensor] : tensors) {
     const Tensor value = given.at(name)->detach().to(tensor.device());
     const bool shared = value.impl().storage == tensor.impl().storage;
     sources.push_back(shared ? value.clone() : value);
+    targets.push_back(tensor.detach());
   }
-  for (std::size_t i = 0; i < tensors.size(); ++i)
-    tensors[i].second.detach().copy_(sources[i], here);
+  for (std::size_t i = 0; i < targets.size(); ++i) targets[i].copy_(sources[i], here);
 }
 
 void drop_repeated(NamedTensors& tensors) {

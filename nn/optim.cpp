@@ -120,13 +120,16 @@ void Optimizer::step(const std::vector<Tensor>& gradients, Here here) {
                                                                : detail::contiguous_value(g));
   for (Moments& m : moments_)
     for (std::size_t i = 0; i < parameters_.size(); ++i) follow(m.tensors[i], parameters_[i]);
+  // Whatever needs memory comes first: a step is done as a whole or not at all.
+  const auto floats = slices<float>(values, here);
+  const auto doubles = slices<double>(values, here);
   ++steps_;
-  run_all<float>(values, here);
-  run_all<double>(values, here);
+  if (!floats.empty()) run(floats.data(), std::ssize(floats));
+  if (!doubles.empty()) run(doubles.data(), std::ssize(doubles));
 }
 
 template <class T>
-void Optimizer::run_all(const std::vector<Tensor>& gradients, Here here) {
+std::vector<Slice<T>> Optimizer::slices(const std::vector<Tensor>& gradients, Here here) const {
   std::vector<Slice<T>> slices;
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     if (parameters_[i].dtype() != dtype_of<T>) continue;
@@ -139,7 +142,7 @@ void Optimizer::run_all(const std::vector<Tensor>& gradients, Here here) {
     s.weight_decay = rates.weight_decay.value_or(weight_decay_);
     slices.push_back(s);
   }
-  if (!slices.empty()) run(slices.data(), std::ssize(slices));
+  return slices;
 }
 
 void Optimizer::set_learning_rate(double rate) {
@@ -306,8 +309,9 @@ void EMA::copy_to(const std::vector<Tensor>& parameters, Here here) const {
           averages_.size(), " averages");
   for (std::size_t i = 0; i < averages_.size(); ++i)
     require_like("EMA", i, "average", averages_[i], parameters[i]);
-  for (std::size_t i = 0; i < averages_.size(); ++i)
-    parameters[i].detach().copy_(averages_[i], here);
+  std::vector<Tensor> targets;
+  for (const Tensor& p : parameters) targets.push_back(p.detach());
+  for (std::size_t i = 0; i < averages_.size(); ++i) targets[i].copy_(averages_[i], here);
 }
 
 NamedTensors EMA::state() const {

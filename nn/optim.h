@@ -69,7 +69,7 @@ class GRADUS_API Optimizer {
     std::vector<Tensor> tensors;
   };
   template <class T>
-  void run_all(const std::vector<Tensor>& gradients, Here here);
+  std::vector<Slice<T>> slices(const std::vector<Tensor>& gradients, Here here) const;
   virtual void run(const Slice<float>* slices, std::int64_t count) const = 0;
   virtual void run(const Slice<double>* slices, std::int64_t count) const = 0;
 

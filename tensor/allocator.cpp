@@ -150,7 +150,8 @@ struct Shared {
 
 // Never destroyed: tensors of static storage may outlive every other static object.
 Shared& shared() noexcept {
-  static Shared* s = new Shared;
+  alignas(Shared) static std::byte memory[sizeof(Shared)];
+  static Shared* s = new (memory) Shared;
   return *s;
 }
 

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <cstdio>
 #include <system_error>
 #include <filesystem>
 #include <utility>
@@ -48,7 +49,7 @@ std::string context_of(std::string_view operation, const std::string& path) {
   fail_file(context, ": ", what, ": ", std::generic_category().message(error));
 }
 
-// A file in the directory that unlinks itself unless it was renamed.
+// A file in the directory that unlinks itself, or what it has changed places with.
 class Temporary {
  public:
   Temporary(const Descriptor& directory, const std::string& context)
@@ -59,13 +60,28 @@ class Temporary {
     if (!name_.empty()) ::unlinkat(directory_, name_.c_str(), 0);
   }
   int descriptor() const { return descriptor_.get(); }
-  bool rename(const std::string& target) {
+  // Puts it at `target`. An old file there lives on under the temporary's name until the end, where
+  // the file system can do that.
+  bool place(const std::string& target) {
+    if (exchange(target)) return true;
+    if (errno != ENOENT && errno != EINVAL && errno != ENOSYS) return false;
+    fresh_ = errno == ENOENT;
     if (::renameat(directory_, name_.c_str(), directory_, target.c_str()) != 0) return false;
     name_.clear();
     return true;
   }
+  void take_back(const std::string& target) noexcept {
+    if (!name_.empty())
+      exchange(target);
+    else if (fresh_)
+      ::unlinkat(directory_, target.c_str(), 0);
+  }
 
  private:
+  bool exchange(const std::string& target) noexcept {
+    return ::renameat2(directory_, name_.c_str(), directory_, target.c_str(), RENAME_EXCHANGE) == 0;
+  }
+
   // A name in use was left by a process that was killed; the next number is tried.
   static int open(int directory, std::string& name) {
     static std::atomic<unsigned> counter{0};
@@ -82,6 +98,7 @@ class Temporary {
   }
 
   int directory_;
+  bool fresh_ = false;  // there was nothing at the target
   std::string name_;
   Descriptor descriptor_;
 };
@@ -148,10 +165,13 @@ void write_file_atomically(const std::string& path,
   for (const auto part : parts) write_all(temporary.descriptor(), part, context);
   if (retried([&] { return ::fsync(temporary.descriptor()); }) != 0)
     fail_errno(context, "cannot flush");
-  if (!temporary.rename(target)) fail_errno(context, "cannot rename the temporary");
+  if (!temporary.place(target)) fail_errno(context, "cannot rename the temporary");
   // EINVAL: a file system that cannot flush directories. The file itself is safe.
-  if (retried([&] { return ::fsync(directory.get()); }) != 0 && errno != EINVAL)
-    fail_errno(context, "cannot flush the directory");
+  if (retried([&] { return ::fsync(directory.get()); }) != 0 && errno != EINVAL) {
+    const int error = errno;
+    temporary.take_back(target);
+    fail_errno(context, "cannot flush the directory", error);
+  }
 }
 
 std::string printable(std::string_view text) {

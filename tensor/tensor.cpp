@@ -113,10 +113,12 @@ Tensor& Tensor::copy_(const Tensor& source, Here here) {
           "copy_: the source does not broadcast to ", shape(), ": ", source.shape());
   // An overlapping source is read completely before the first write.
   const bool shares = source.impl().storage == impl().storage;
-  const Tensor from = shares ? detail::contiguous_copy(source) : source;
+  Tensor from = shares ? detail::contiguous_copy(source) : source;
+  // Of equal shapes nothing is allocated: writing several tensors cannot then fail half way.
+  if (from.shape() != shape())
+    from = from.alias(shape(), detail::broadcast_strides(from, shape()), from.impl().offset);
   impl().storage->note_write(here);
-  detail::copy_elements(
-      from.alias(shape(), detail::broadcast_strides(from, shape()), from.impl().offset), *this);
+  detail::copy_elements(from, *this);
   return *this;
 }
 

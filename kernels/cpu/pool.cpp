@@ -65,7 +65,8 @@ int default_threads() noexcept {
 class Pool {
  public:
   static Pool& get() {
-    static Pool& pool = *new Pool;  // outlives every static object; the workers do not
+    alignas(Pool) static std::byte memory[sizeof(Pool)];
+    static Pool& pool = *new (memory) Pool;  // outlives every static object; the workers do not
     static const struct Join {
       ~Join() { pool.close(); }
     } join;
