@@ -73,3 +73,13 @@ foreach(name IN LISTS programs)
     set_tests_properties(program.${name}.outside PROPERTIES LABELS house TIMEOUT 3000)
   endif()
 endforeach()
+
+# The trainer without memory, with a failing disk, and killed.
+if(TARGET gradus-vae AND NOT GRADUS_SANITIZE)
+  set(tests_dir ${PROJECT_SOURCE_DIR}/tests)
+  add_test(NAME program.vae.faults COMMAND ${tests_dir}/faults_test.sh $<TARGET_FILE:gradus-vae>
+                                           ${CMAKE_CXX_COMPILER})
+  add_test(NAME program.vae.killed COMMAND ${tests_dir}/kill_test.sh $<TARGET_FILE:gradus-vae>)
+  set_tests_properties(program.vae.faults program.vae.killed PROPERTIES LABELS "house;slow"
+                                                                        TIMEOUT 3000)
+endif()

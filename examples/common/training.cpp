@@ -77,6 +77,11 @@ bool train(const Trainee& trainee, RunDirectory& run, std::int64_t max_steps) {
   std::int64_t last = trainee.epochs * trainee.steps_an_epoch;
   if (max_steps > 0) last = std::min(last, max_steps);
   const Interrupt interrupt;
+  const auto save = [&] {
+    const Checkpoint checkpoint = trainee.save();
+    save_safetensors(run.file("checkpoint.safetensors"), checkpoint.tensors, checkpoint.counters);
+  };
+  if (trainee.steps_done() == 0) save();  // whenever the run is killed, it can be resumed
   Progress progress(trainee.steps_done(), last);
   Clock::time_point start = Clock::now();
   for (std::int64_t step = trainee.steps_done(); step < last;) {
@@ -103,10 +108,7 @@ bool train(const Trainee& trainee, RunDirectory& run, std::int64_t max_steps) {
       start = Clock::now();
     }
     const bool stop = interrupt.requested();
-    if (epoch_ends || stop || step == last) {
-      const Checkpoint checkpoint = trainee.save();
-      save_safetensors(run.file("checkpoint.safetensors"), checkpoint.tensors, checkpoint.counters);
-    }
+    if (epoch_ends || stop || step == last) save();
     if (stop) {
       progress.say(text("stopped at step %lld; continue with --resume %s",
                         static_cast<long long>(step), run.name().c_str()));

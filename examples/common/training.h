@@ -46,8 +46,9 @@ struct Trainee {
 };
 
 // Trains to the end of the epochs, or up to `max_steps` if that is not 0, and writes metrics.jsonl
-// and checkpoint.safetensors after every epoch and at the end. False: a signal came; the step it
-// met is finished, everything is saved, and the way to go on has been printed.
+// and checkpoint.safetensors before the first step, after every epoch and at the end. False: a
+// signal came; the step it met is finished, everything is saved, and the way to go on has been
+// printed.
 bool train(const Trainee& trainee, RunDirectory& run, std::int64_t max_steps);
 
 // printf's formatting.
