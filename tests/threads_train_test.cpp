@@ -17,12 +17,12 @@ std::vector<float> values(const Tensor& t) {
 // draws, dropout and a measurement without a graph in between.
 std::vector<std::vector<float>> train(std::uint64_t seed) {
   Generator generator(seed);
-  nn::MLP model({40, 128, 10}, generator);
-  data::Loader loader({randn({256, 40}, generator), randint(0, 10, {256}, generator)}, 128,
+  nn::MLP model({64, 384, 10}, generator);
+  data::Loader loader({randn({512, 64}, generator), randint(0, 10, {512}, generator)}, 256,
                       generator.fork(1));
   optim::Adam adam(nn::parameters(model), {.learning_rate = 0.01});
   std::vector<std::vector<float>> result;
-  for (int step = 0; step < 6; ++step) {
+  for (int step = 0; step < 4; ++step) {
     const data::Batch batch = loader.next();
     const Tensor noisy = batch[0] + 0.1 * randn(batch[0].shape(), generator);
     const Tensor logits = model(nn::dropout(noisy, 0.1, generator));
