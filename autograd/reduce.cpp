@@ -96,6 +96,14 @@ Tensor sum_of_integers(At x, const Plan& p, bool keepdim) {
   return record_nothing("sum", x.here, y, {&*x});
 }
 
+// s where x is the extreme element y, 0 elsewhere.
+struct Hit {
+  static constexpr const char* name = "max";
+  GRADUS_INLINE auto operator()(const auto& x, const auto& y, const auto& s) const {
+    return select(x == y, s, 0.0 * s);
+  }
+};
+
 // max and min: the gradient goes to the extreme elements, in equal shares.
 template <bool largest>
 Tensor extreme(const char* name, At x, const Axes& axes, bool keepdim) {
@@ -108,9 +116,10 @@ Tensor extreme(const char* name, At x, const Axes& axes, bool keepdim) {
       cpu::min(in, s, out);
   });
   return record(name, x.here, y, wrt(x, [x = saved(x), p, axes](const Tensor& g, const Tensor& y) {
-                  const Tensor hit = equal(*x, reshape(y.detach(), p.kept_ones)).to(x->dtype());
-                  const Tensor share = hit / sum(hit, Axes(axes), true);
-                  return share * reshape(g, p.kept_ones);
+                  // No count, and so NaN, where a NaN won: nothing equals it.
+                  const Tensor at = x->detach(), top = reshape(y.detach(), p.kept_ones);
+                  const Tensor hits = map(Hit{}, at, top, ones({}, g.dtype(), g.device()));
+                  return map(Hit{}, at, top, reshape(g, p.kept_ones) / sum(hits, Axes(axes), true));
                 }));
 }
 
