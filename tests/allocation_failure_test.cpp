@@ -70,6 +70,14 @@ void* __wrap_mmap(void* at, std::size_t bytes, int protection, int flags, int fi
 namespace gradus::test {
 namespace {
 
+struct State {
+  Generator generator{1};
+  nn::MLP model{{5, 8, 3}, generator};
+  optim::Adam adam{nn::parameters(model), {.learning_rate = 0.1}};
+  data::Loader loader{
+      {randn({12, 5}, generator), randint(0, 3, {12}, generator)}, 4, generator.fork(2)};
+};
+
 // A short training run, one action after the other. Each of them is done or not done.
 class Training {
  public:
@@ -83,14 +91,6 @@ class Training {
   }
 
  private:
-  struct State {
-    Generator generator{1};
-    nn::MLP model{{5, 8, 3}, generator};
-    optim::Adam adam{nn::parameters(model), {.learning_rate = 0.1}};
-    data::Loader loader{
-        {randn({12, 5}, generator), randint(0, 3, {12}, generator)}, 4, generator.fork(2)};
-  };
-
   void begin() {
     state_.emplace();
     Generator generator(2);
