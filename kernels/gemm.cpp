@@ -108,8 +108,8 @@ struct Plan {
 template <class T>
 Index gemm_scratch(const GemmShape& s) {
   const Plan<T> plan(s, T(1), nullptr, nullptr, T(0), nullptr);
-  const Index at_once = std::min<Index>(plan.tiles(), threads());
-  return at_once * scratch_elements(plan.product) * static_cast<Index>(sizeof(T));
+  const Index shares = plan.tiles() == 1 ? 1 : threads();  // any thread may take any tile
+  return shares * scratch_elements(plan.product) * static_cast<Index>(sizeof(T));
 }
 
 template <class T>
@@ -124,6 +124,7 @@ void gemm(const GemmShape& s, double alpha, const T* a, const T* b, double beta,
 
   const Index pieces = plan.pieces(), share = scratch_elements(product);
   parallel(plan.tiles(), [&](Index tile) {
+    const Index own = plan.tiles() == 1 ? 0 : worker();
     const Index first = tile / pieces * plan.group, piece = tile % pieces;
     const Range rows = part(product.m, plan.cut.rows, piece / plan.cut.columns, 12);
     const Range columns =
@@ -137,7 +138,7 @@ void gemm(const GemmShape& s, double alpha, const T* a, const T* b, double beta,
       one.a.data += plan.swapped ? at_b.offset() : at_a.offset();
       one.b.data += plan.swapped ? at_a.offset() : at_b.offset();
       one.c += at_c.offset();
-      run_tile(one, rows, columns, memory + worker() * share);
+      run_tile(one, rows, columns, memory + own * share);
       at_a.next(), at_b.next(), at_c.next();
     }
   });

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
@@ -187,6 +188,29 @@ TYPED_TEST(GemmTest, NaN) {
         EXPECT_EQ(c.back(), T(0));
       }
     }
+}
+
+// Every thread finds its share of the scratch memory, also where there are fewer tiles than
+// threads, and inside a tile of another job.
+TYPED_TEST(GemmTest, FewTilesOnManyThreads) {
+  using T = TypeParam;
+  set_threads(7);
+  for (const auto& [m, n, k] :
+       {std::array<int64_t, 3>{128, 128, 128}, {300, 70, 200}, {5, 9, 40}}) {
+    const GemmShape s = this->shape(m, n, k, false, true);
+    const auto a = this->random(m * k), b = this->random(k * n);
+    std::vector<T> expected(static_cast<std::size_t>(m * n));
+    this->run(s, 1, a.data(), b.data(), 0, expected.data());
+    for (int repeat = 0; repeat < 20; ++repeat) {
+      std::vector<std::vector<T>> c(14, std::vector<T>(expected.size()));
+      this->run(s, 1, a.data(), b.data(), 0, c[0].data());
+      EXPECT_EQ(c[0], expected);
+      cpu::parallel(14, [&](int64_t i) {
+        this->run(s, 1, a.data(), b.data(), 0, c[static_cast<std::size_t>(i)].data());
+      });
+      for (const auto& one : c) EXPECT_EQ(one, expected);
+    }
+  }
 }
 
 TYPED_TEST(GemmTest, TheSameBitsForAnyNumberOfThreads) {
