@@ -1,12 +1,10 @@
 """JAX at the work of gradus_peers, everything under jit; options in sampling.py. The number of
 threads is that of the processors this process may use."""
 
-import time
-
 import jax
 import jax.numpy as jnp
 
-from sampling import Numbers, arguments, print_line, probe, report, split_name
+from sampling import Numbers, arguments, probe, serve, split_name
 
 options = arguments()
 options.impl = options.impl or "jax"
@@ -215,23 +213,6 @@ def logistic_regression():
     return run, [one(i) for i in range(5)]
 
 
-def make(name: str):
-    """The call and the check of a workload, None for one that is not done here."""
-    family, op, _, _ = split_name(name)
-    if family == "train":
-        return {"vae": vae, "logreg": logistic_regression}[op]()
-    kinds = {"product": product, "random": random, "optim": adam_step, "overhead": overhead}
-    return kinds.get(family, operation)(name)
-
-
-if options.version:
-    print(f"jax {jax.__version__}")
-elif options.start:
-    begin = time.perf_counter()
-    _, check = perceptron()
-    print_line(options, "start", [time.perf_counter() - begin], 0.0, check)
-else:
-    for name in options.names:
-        job = make(name)
-        if job is not None:
-            report(options, name, *job)
+serve(options, f"jax {jax.__version__}", perceptron, operation,
+      {"product": product, "random": random, "optim": adam_step, "overhead": overhead},
+      {"vae": vae, "logreg": logistic_regression})

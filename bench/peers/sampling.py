@@ -117,3 +117,29 @@ def report(options: argparse.Namespace, name: str, call: Callable[[], object],
            check: list[float]) -> None:
     samples, load = measure(options, call)
     print_line(options, name, samples, load, check)
+
+
+Job = tuple[Callable[[], object], list[float]]  # the call, and the check of its results
+
+
+def serve(options: argparse.Namespace, version: str, perceptron: Callable[[], Job],
+          operation: Callable[[str], Job | None],
+          families: dict[str, Callable[[str], Job | None]], training: dict[str, Callable[[], Job]],
+          skips: Callable[[str], bool] = lambda op: False) -> None:
+    """Does what the options ask of a peer: its version, the start of a process, or workloads. A
+    family without a function of its own goes to `operation`; None is for what is not done here."""
+    if options.version:
+        print(version)
+        return
+    if options.start:
+        begin = time.perf_counter()
+        _, check = perceptron()
+        print_line(options, "start", [time.perf_counter() - begin], 0.0, check)
+        return
+    for name in options.names:
+        family, op, _, _ = split_name(name)
+        if skips(op):
+            continue
+        job = training[op]() if family == "train" else families.get(family, operation)(name)
+        if job is not None:
+            report(options, name, *job)

@@ -1,12 +1,10 @@
 """PyTorch at the work of gradus_peers; options in sampling.py. --impl torch-fused does what has an
 optimiser with the fused Adam, and nothing else."""
 
-import time
-
 import torch
 import torch.nn.functional as F
 
-from sampling import Numbers, arguments, print_line, probe, report, split_name
+from sampling import Numbers, arguments, probe, serve, split_name
 
 options = arguments()
 options.impl = options.impl or "torch"
@@ -173,25 +171,6 @@ def logistic_regression():
     return run, [step(i) for i in range(5)]
 
 
-def make(name: str):
-    """The call and the check of a workload, None for one that is not done here."""
-    family, op, _, _ = split_name(name)
-    if fused and op not in ("vae", "adam"):
-        return None
-    if family == "train":
-        return {"vae": vae, "logreg": logistic_regression}[op]()
-    kinds = {"product": product, "random": random, "optim": adam_step, "overhead": overhead}
-    return kinds.get(family, operation)(name)
-
-
-if options.version:
-    print(f"torch {torch.__version__}")
-elif options.start:
-    begin = time.perf_counter()
-    _, check = perceptron()
-    print_line(options, "start", [time.perf_counter() - begin], 0.0, check)
-else:
-    for name in options.names:
-        job = make(name)
-        if job is not None:
-            report(options, name, *job)
+serve(options, f"torch {torch.__version__}", perceptron, operation,
+      {"product": product, "random": random, "optim": adam_step, "overhead": overhead},
+      {"vae": vae, "logreg": logistic_regression}, lambda op: fused and op not in ("vae", "adam"))
