@@ -276,10 +276,10 @@ struct GradOptions {
       false;  // zeros for an input the output does not depend on, instead of an error
 };
 
-// d output / d inputs, each of its input's shape and dtype. They are read only: one may be a view
-// of another, with strides of 0. The graph stays, and can be walked again. Errors: an output or
-// input outside of any graph; an input that the output does not depend on; a tensor changed since
-// an operation saved it.
+// d output / d inputs, each of its input's shape and dtype, in memory of its own (with create_graph
+// one may be a view of another, with strides of 0: read only). The graph stays, and can be walked
+// again. Errors: an output or input outside of any graph; an input that the output does not depend
+// on; a tensor changed since an operation saved it.
 GRADUS_API std::vector<Tensor> grad(const Tensor& output, const std::vector<Tensor>& inputs,
                                     const GradOptions& options = {}, Here here = Here::now());
 // The same, releasing the graph on the way where nobody else holds it: less memory at the peak.
