@@ -53,7 +53,7 @@ chmod +x "$folder/python"
 
 compare() { # NAME...
   GRADUS_PEERS_PYTHON=$folder/python python3 -B "$compare" --program "$program" --quick \
-    --threads 1 --max-load 99 --work "$folder/work" --only "$@" > "$folder/table" 2> "$folder/error"
+    --threads 1 --max-load 99 --work "$folder/out" --only "$@" > "$folder/table" 2> "$folder/error"
 }
 
 "$program" overhead/ --threads 1 --samples 1 --seconds 0 |
@@ -62,7 +62,7 @@ compare overhead || complain "equal work is refused: $(cat "$folder/error")"
 grep -qE '^\| .overhead/add_16. \| [0-9.e-]+ \|.*\([0-9.]+x\)' "$folder/table" ||
   complain "no ratio: $(cat "$folder/table")"
 for kind in json md svg; do
-  grep -q overhead/chain_1000 "$folder"/work/*-peers.$kind || complain "nothing in $kind"
+  grep -q overhead/chain_1000 "$folder"/out/*-peers.$kind || complain "nothing in $kind"
 done
 
 sed -i '/mlp/s/"check":\[[^,]*/"check":[1.5/' "$folder/peer"
