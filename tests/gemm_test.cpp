@@ -213,6 +213,34 @@ TYPED_TEST(GemmTest, FewTilesOnManyThreads) {
   }
 }
 
+// The rows and columns around an element, and how they are cut, copied or packed, change no bit.
+TYPED_TEST(GemmTest, AnElementDependsOnItsRowAndColumnAlone) {
+  using T = TypeParam;
+  const int64_t m = 150, n = 200;
+  for (const int64_t k : {70, 512, 1000})  // rows of A of 512 terms are copied
+    for (int layout = 0; layout < 4; ++layout) {
+      GemmShape s = this->shape(m, n, k, layout & 1, layout & 2);
+      const auto a = this->random(m * k), b = this->random(k * n);
+      std::vector<T> whole(static_cast<std::size_t>(m * n));
+      this->run(s, 1, a.data(), b.data(), 0, whole.data());
+      for (const auto& [row, rows, column, columns] : {std::array<int64_t, 4>{0, 4, 0, 4},
+                                                       {37, 40, 5, 77},
+                                                       {1, 149, 3, 130},
+                                                       {90, 13, 99, 64}}) {
+        s.m = rows, s.n = columns;
+        std::vector<T> part(static_cast<std::size_t>(rows * n), T(0));
+        this->run(s, 1, a.data() + row * (s.transpose_a ? 1 : s.lda),
+                  b.data() + column * (s.transpose_b ? s.ldb : 1), 0, part.data());
+        for (int64_t i = 0; i < rows; ++i)
+          EXPECT_EQ(std::memcmp(&part[static_cast<std::size_t>(i * n)],
+                                &whole[static_cast<std::size_t>((row + i) * n + column)],
+                                static_cast<std::size_t>(columns) * sizeof(T)),
+                    0)
+              << k << " terms, layout " << layout << ", row " << row + i << " of " << rows;
+      }
+    }
+}
+
 TYPED_TEST(GemmTest, TheSameBitsForAnyNumberOfThreads) {
   const int64_t sizes[][4] = {{128, 10, 784, 1},   {20, 400, 128, 1},  {512, 784, 128, 1},
                               {384, 128, 1500, 1}, {700, 700, 300, 1}, {64, 64, 64, 37},
