@@ -44,6 +44,12 @@ std::pair<std::int64_t, std::int64_t> reach(const Shape& shape, const Shape& str
   return {low, high};
 }
 
+void require_writable(const char* operation, const Tensor& t) {
+  require(!t.impl().node || is_leaf(t.impl().node.get()), operation,
+          ": the tensor is the result of a recorded operation, whose gradient would be that of the "
+          "old values (use detach())");
+}
+
 }  // namespace
 
 void Tensor::undefined() { fail("tensor: used before it was given a value"); }
@@ -104,10 +110,7 @@ Tensor& Tensor::copy_(const Tensor& source, Here here) {
   require(
       !source.requires_grad(),
       "copy_: writes are not recorded, and the source is part of a graph (use source.detach())");
-  require(
-      !impl().node || is_leaf(impl().node.get()),
-      "copy_: the tensor is the result of a recorded operation, whose gradient would be that of "
-      "the old values (use detach())");
+  require_writable("copy_", *this);
   require(dtype() == source.dtype(), "copy_: dtypes differ: ", dtype(), " and ", source.dtype());
   require(broadcast_shapes("copy_", shape(), source.shape()) == shape(),
           "copy_: the source does not broadcast to ", shape(), ": ", source.shape());
@@ -123,6 +126,7 @@ Tensor& Tensor::copy_(const Tensor& source, Here here) {
 }
 
 Tensor& Tensor::fill_(double value, Here here) {
+  require_writable("fill_", *this);
   const Tensor one = full({}, value, dtype(), device());
   return copy_(one, here);
 }
