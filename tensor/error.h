@@ -1,31 +1,12 @@
-// Errors: one class, and one line per check. A text reads "operation: rule: facts".
+// Checks, one line each: they throw Error (kernels/error.h).
 #pragma once
 
 #include <sstream>
-#include <stdexcept>
 #include <string>
 
-#include "gradus/kernels/export.h"
+#include "gradus/kernels/error.h"
 
 namespace gradus {
-
-// Base of everything the library throws about its use.
-class GRADUS_API Error : public std::runtime_error {
- public:
-  using std::runtime_error::runtime_error;
-};
-
-// A NaN or an infinity where none may be (anomaly mode, losses).
-class GRADUS_API NumericError : public Error {
- public:
-  using Error::Error;
-};
-
-// Memory asked for and not to be had; live tensors are untouched.
-class GRADUS_API OutOfMemory : public Error {
- public:
-  using Error::Error;
-};
 
 // Throws Error with the parts written one after the other.
 template <class... Parts>

@@ -15,7 +15,7 @@ complain() {
 complain_each() {
   while IFS= read -r line; do complain "$1: $line"; done
 }
-files_of() { find "$@" -name '*.h' -o -name '*.cpp' -o -name '*.inc' -o -name '*.cu' | sort; }
+files_of() { find "$@" -name '*.h' -o -name '*.cpp' -o -name '*.inc' -o -name '*.cu' -o -name '*.cuh' | sort; }
 
 for i in "${!layers[@]}"; do
   mapfile -t files < <(files_of "${layers[i]}")
@@ -34,7 +34,7 @@ for i in "${!layers[@]}"; do
   if [[ $own != kernels ]]; then
     complain_each "only kernels may include their machine layer" \
       < <(grep -nHE '^ *# *include *[<"]gradus/kernels/(cpu|cuda)/' "${files[@]}" \
-        | grep -vE 'kernels/cpu/(pool|isa)\.h"' || true)
+        | grep -vE 'kernels/(cpu/(pool|isa)|cuda/runtime)\.h"' || true)
   fi
 done
 

@@ -33,8 +33,11 @@ GRADUS_API std::string isa_problem();
 // GCC: the whole region is compiled for the set, and `flatten` inlines the formula into it.
 // Clang: `flatten` reaches one level only, so everything is always_inline, vectors stay generic
 // until they are inlined into enter(), and only enter() carries the set.
+// nvcc: a formula is a function of host and device; there is no SIMD.
 #define GRADUS_PRAGMA(x) _Pragma(#x)
-#if defined(__clang__)
+#if defined(__CUDACC__)
+#define GRADUS_INLINE __host__ __device__ __forceinline__
+#elif defined(__clang__)
 #define GRADUS_TARGET_BEGIN(sets)
 #define GRADUS_TARGET_END
 #define GRADUS_INLINE inline __attribute__((always_inline))
