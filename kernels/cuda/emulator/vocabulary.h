@@ -1,8 +1,9 @@
 // Types that CUDA declares in every program, for compilers that are not nvcc; and what the emulator
 // says things with: a place in a source file, an error.
 //
-// They live in gradus::emulator and are lent to the global namespace, so that a program may hold
-// them beside NVIDIA's: their mangled names differ.
+// What has CUDA's names lives in gradus::emulator::vocabulary, which is inline and lent to the
+// global namespace: written as in CUDA, yet a program may hold it beside NVIDIA's, for the mangled
+// names differ.
 #pragma once
 
 #include "gradus/kernels/error.h"
@@ -26,51 +27,44 @@ struct Loc {
   }
 };
 
+inline namespace vocabulary {
+
 // ---- vectors, aligned as on the device: a load of a float4 there is one of 16 bytes.
-struct int2 {
-  alignas(8) int x;
-  int y;
+struct alignas(8) int2 {
+  int x, y;
 };
 struct int3 {
   int x, y, z;
 };
-struct int4 {
-  alignas(16) int x;
-  int y, z, w;
+struct alignas(16) int4 {
+  int x, y, z, w;
 };
-struct uint2 {
-  alignas(8) unsigned x;
-  unsigned y;
+struct alignas(8) uint2 {
+  unsigned x, y;
 };
 struct uint3 {
   unsigned x, y, z;
 };
-struct uint4 {
-  alignas(16) unsigned x;
-  unsigned y, z, w;
+struct alignas(16) uint4 {
+  unsigned x, y, z, w;
 };
-struct float2 {
-  alignas(8) float x;
-  float y;
+struct alignas(8) float2 {
+  float x, y;
 };
 struct float3 {
   float x, y, z;
 };
-struct float4 {
-  alignas(16) float x;
-  float y, z, w;
+struct alignas(16) float4 {
+  float x, y, z, w;
 };
-struct double2 {
-  alignas(16) double x;
-  double y;
+struct alignas(16) double2 {
+  double x, y;
 };
-struct longlong2 {
-  alignas(16) long long x;
-  long long y;
+struct alignas(16) longlong2 {
+  long long x, y;
 };
-struct ulonglong2 {
-  alignas(16) unsigned long long x;
-  unsigned long long y;
+struct alignas(16) ulonglong2 {
+  unsigned long long x, y;
 };
 
 // The size of a grid or of a block.
@@ -95,30 +89,7 @@ constexpr double2 make_double2(double x, double y) { return {x, y}; }
 constexpr longlong2 make_longlong2(long long x, long long y) { return {x, y}; }
 constexpr ulonglong2 make_ulonglong2(unsigned long long x, unsigned long long y) { return {x, y}; }
 
+}  // namespace vocabulary
 }  // namespace gradus::emulator
 
-using gradus::emulator::dim3;
-using gradus::emulator::double2;
-using gradus::emulator::float2;
-using gradus::emulator::float3;
-using gradus::emulator::float4;
-using gradus::emulator::int2;
-using gradus::emulator::int3;
-using gradus::emulator::int4;
-using gradus::emulator::longlong2;
-using gradus::emulator::make_double2;
-using gradus::emulator::make_float2;
-using gradus::emulator::make_float3;
-using gradus::emulator::make_float4;
-using gradus::emulator::make_int2;
-using gradus::emulator::make_int3;
-using gradus::emulator::make_int4;
-using gradus::emulator::make_longlong2;
-using gradus::emulator::make_uint2;
-using gradus::emulator::make_uint3;
-using gradus::emulator::make_uint4;
-using gradus::emulator::make_ulonglong2;
-using gradus::emulator::uint2;
-using gradus::emulator::uint3;
-using gradus::emulator::uint4;
-using gradus::emulator::ulonglong2;
+using namespace gradus::emulator::vocabulary;
