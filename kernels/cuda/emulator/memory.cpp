@@ -213,7 +213,7 @@ void device_free(void* block) {
 
 const DeviceRange& device_range() { return pool().range; }
 
-bool in_device_memory(const void* p) noexcept {
+bool in_device_memory(const void* p) {
   const DeviceRange& range = device_range();
   return static_cast<std::size_t>(static_cast<const char*>(p) - range.base) < range.bytes;
 }

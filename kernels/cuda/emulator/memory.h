@@ -17,7 +17,7 @@ void* device_allocate(std::size_t bytes);
 void device_free(void* block);
 
 // Whether p lies in the range, and whether the n bytes there lie in one live block.
-bool in_device_memory(const void* p) noexcept;
+bool in_device_memory(const void* p);
 bool covers(const void* p, std::size_t n);
 
 // The host wrote these bytes (a copy, a memset): reading them is no longer an error.
