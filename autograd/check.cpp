@@ -63,17 +63,22 @@ class Report {
 struct Point {
   std::vector<Shape> shapes;
   std::vector<Values> x;
+  Device device;
 
   explicit Point(const Tensors& inputs) {
     for (const Tensor& t : inputs) {
+      device = t.device();
       shapes.push_back(t.shape());
       x.push_back(t.to_vector<double>());
     }
   }
+  Tensor tensor(const Values& values, const Shape& shape) const {
+    return from_vector(values, shape).to(device);
+  }
   Tensors tensors(bool leaves) const {
     Tensors list;
     for (std::size_t i = 0; i < x.size(); ++i) {
-      list.push_back(from_vector(x[i], shapes[i]));
+      list.push_back(tensor(x[i], shapes[i]));
       if (leaves) list.back().requires_grad_();
     }
     return list;
@@ -147,7 +152,7 @@ class Checker {
   std::vector<Values> gradient(const Point& p, const Values& u) {
     const Vjp<Tensors> v = vjp(f_, p.tensors(false));
     std::vector<Values> g;
-    for (const Tensor& t : v.pullback(from_vector(u, v.y.shape()))) {
+    for (const Tensor& t : v.pullback(p.tensor(u, v.y.shape()))) {
       const std::size_t i = g.size();
       require(t.shape() == p.shapes[i], "check_gradients: the gradient of input ", i, " has shape ",
               t.shape(), ", the input ", p.shapes[i]);
@@ -210,7 +215,7 @@ class Checker {
   };
   Second second(const std::vector<Values>& w) const {
     Tensors x = point_.tensors(true);
-    Tensor u = from_vector(u_, shape_);
+    Tensor u = point_.tensor(u_, shape_);
     u.requires_grad_();
     Tensor total = sum(mul(u, 0.0));
     const Tensor y = f_(x);
@@ -218,7 +223,7 @@ class Checker {
       const Tensors g = grad(y, x, {.grad_output = u, .create_graph = true, .allow_unused = true});
       for (std::size_t i = 0; i < g.size(); ++i)
         if (g[i].requires_grad())
-          total = total + sum(mul(g[i], from_vector(w[i], point_.shapes[i])));
+          total = total + sum(mul(g[i], point_.tensor(w[i], point_.shapes[i])));
     }
     x.push_back(u);
     Second result;

@@ -30,7 +30,7 @@ Tensor compare(At a, double b) {
   const Tensor c = full({}, b, a->dtype(), a->device());
   if (is_floating(a->dtype()) || c.item() == b) return compare<F>(a, At(c));
   // An integer is compared with the number itself, not with what is left of it as an integer.
-  const Tensor x = a->to(DType::f64), y = full({}, b, DType::f64);
+  const Tensor x = a->to(DType::f64), y = full({}, b, DType::f64, a->device());
   return compare<F>(At(x, a.here.file, a.here.line), At(y));
 }
 

@@ -59,7 +59,7 @@ std::string place(Here here) {
 
 bool all_finite(const Tensor& t) {
   if (t.dtype() != DType::f32 && t.dtype() != DType::f64) return true;
-  const Tensor x = detail::contiguous_value(t);
+  const Tensor x = detail::moved(t, Device::cpu);
   auto scan = [&](auto zero) {
     const auto* p = x.data<decltype(zero)>();
     for (std::int64_t i = 0; i < x.numel(); ++i)

@@ -147,8 +147,8 @@ class MapNode final : public Node {
   void by_definition(const Tensor& g, Tensor* x, Tensor y, const bool* wanted, Tensor* out) {
     for (int k = 0; k < K; ++k)
       if (!x[k].defined())
-        x[k] =
-            is_boolean_input(op_, k) ? ones({}, DType::boolean) : ones({}, g.dtype(), g.device());
+        x[k] = is_boolean_input(op_, k) ? ones({}, DType::boolean, g.device())
+                                        : ones({}, g.dtype(), g.device());
     if (!y.defined()) y = ones({}, g.dtype(), g.device());
     for (int k = 0; k < K; ++k)
       if (wanted[k]) out[k] = sum_to(op_.definition(formula_, k, g, x, y), shapes_[k]);

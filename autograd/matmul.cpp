@@ -2,6 +2,7 @@
 #include "gradus/autograd/ops.h"
 #include "gradus/kernels/gemm.h"
 #include "gradus/tensor/copy.h"
+#include "gradus/tensor/dispatch.h"
 
 namespace gradus {
 namespace {
@@ -50,12 +51,11 @@ void product(const Tensor& a, const Tensor& b, double beta, const Tensor& y) {
   batch_strides(y, s.stride_c);
   with_float("matmul", y.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    const std::int64_t bytes = cpu::gemm_scratch<T>(s);
+    const std::int64_t bytes = GRADUS_RUN(y.device(), gemm_scratch<T>(s));
     const Tensor scratch = bytes ? empty({bytes}, DType::u8, y.device()) : Tensor();
-    cpu::gemm<T>(s, 1, reinterpret_cast<const T*>(detail::first_byte(x.value)),
-                 reinterpret_cast<const T*>(detail::first_byte(w.value)), beta,
-                 reinterpret_cast<T*>(detail::first_byte_mutable(y)),
-                 bytes ? detail::first_byte_mutable(scratch) : nullptr);
+    GRADUS_RUN(y.device(), gemm<T>(s, 1, detail::pointer<T>(x.value), detail::pointer<T>(w.value),
+                                   beta, detail::out_pointer<T>(y),
+                                   bytes ? detail::first_byte_mutable(scratch) : nullptr));
   });
 }
 
@@ -132,7 +132,7 @@ Tensor linear(At x, At weight, const Tensor& bias) {
       flat,
       weight->alias({in, out}, {weight->strides()[1], weight->strides()[0]}, weight->impl().offset),
       bias.defined() ? 1 : 0, y);
-  const Tensor none = bias.defined() ? bias : empty({0}, x->dtype());
+  const Tensor none = bias.defined() ? bias : empty({0}, x->dtype(), x->device());
   const Tensor result =
       record("linear", x.here, y,
              wrt(flat, [w = saved(weight)](const Tensor& g) { return matmul(g, *w); }),

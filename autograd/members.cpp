@@ -26,10 +26,11 @@ Tensor Tensor::to(DType dtype, Here here) const {
                 wrt(*this, [from = this->dtype()](const Tensor& g) { return g.to(from); }));
 }
 
-Tensor Tensor::to(Device device, Here) const {
+Tensor Tensor::to(Device device, Here here) const {
   if (device == this->device()) return *this;
-  (void)empty({}, dtype(), device);  // throws: no other device in this build
-  return *this;
+  const Tensor y = detail::moved(*this, device);
+  return record("to", here, y,
+                wrt(*this, [from = this->device()](const Tensor& g) { return g.to(from); }));
 }
 
 Tensor Tensor::operator[](std::int64_t i) const {

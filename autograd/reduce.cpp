@@ -8,6 +8,7 @@
 #include "gradus/kernels/index.h"
 #include "gradus/kernels/reduce.h"
 #include "gradus/tensor/copy.h"
+#include "gradus/tensor/dispatch.h"
 
 namespace gradus {
 namespace {
@@ -49,14 +50,8 @@ ReduceShape loops_of(const Tensor& x, const Plan& p) {
   return reduce_shape(detail::extents_of(x.shape()), x.strides().begin(), p.axes);
 }
 
-template <class T>
-const T* pointer(const Tensor& t) {
-  return reinterpret_cast<const T*>(detail::first_byte(t));
-}
-template <class T>
-T* out_pointer(const Tensor& t) {
-  return reinterpret_cast<T*>(detail::first_byte_mutable(t));
-}
+using detail::out_pointer;
+using detail::pointer;
 
 // A new tensor from kernel(T*, input pointer, loops) for f32 or f64.
 template <class Kernel>
@@ -69,6 +64,12 @@ Tensor reduced(const char* name, const Tensor& x, const Plan& p, bool keepdim, K
   });
 }
 
+Tensor summed(const char* name, const Tensor& x, const Plan& p, bool keepdim) {
+  return reduced(name, x, p, keepdim, [&](auto* in, const ReduceShape& s, auto* out) {
+    GRADUS_RUN(x.device(), sum(in, s, out));
+  });
+}
+
 void require_elements(const char* name, const Tensor& x, const Plan& p) {
   require(p.count > 0, name, ": nothing to reduce, an axis is empty: ", x.shape());
 }
@@ -77,7 +78,8 @@ Tensor sum_of_integers(At x, const Plan& p, bool keepdim) {
   Tensor y = empty(p.result(keepdim), DType::i64, x->device());
   auto run = [&](auto zero) {
     if (y.numel())
-      cpu::sum_integers(pointer<decltype(zero)>(*x), loops_of(*x, p), out_pointer<std::int64_t>(y));
+      GRADUS_RUN(x->device(), sum_integers(pointer<decltype(zero)>(*x), loops_of(*x, p),
+                                           out_pointer<std::int64_t>(y)));
   };
   switch (x->dtype()) {
     case DType::i32:
@@ -109,11 +111,11 @@ template <bool largest>
 Tensor extreme(const char* name, At x, const Axes& axes, bool keepdim) {
   const Plan p = plan_of(name, *x, axes);
   require_elements(name, *x, p);
-  const Tensor y = reduced(name, *x, p, keepdim, [](auto* in, const ReduceShape& s, auto* out) {
+  const Tensor y = reduced(name, *x, p, keepdim, [&](auto* in, const ReduceShape& s, auto* out) {
     if constexpr (largest)
-      cpu::max(in, s, out);
+      GRADUS_RUN(x->device(), max(in, s, out));
     else
-      cpu::min(in, s, out);
+      GRADUS_RUN(x->device(), min(in, s, out));
   });
   return record(name, x.here, y, wrt(x, [x = saved(x), p, axes](const Tensor& g, const Tensor& y) {
                   // No count, and so NaN, where a NaN won: nothing equals it.
@@ -128,8 +130,7 @@ Tensor extreme(const char* name, At x, const Axes& axes, bool keepdim) {
 Tensor sum(At x, const Axes& axes, bool keepdim) {
   const Plan p = plan_of("sum", *x, axes);
   if (!is_floating(x->dtype())) return sum_of_integers(x, p, keepdim);
-  const Tensor y = reduced("sum", *x, p, keepdim,
-                           [](auto* in, const ReduceShape& s, auto* out) { cpu::sum(in, s, out); });
+  const Tensor y = summed("sum", *x, p, keepdim);
   return record("sum", x.here, y, wrt(x, [p, shape = x->shape()](const Tensor& g) {
                   return expand(reshape(g, p.kept_ones), shape);
                 }));
@@ -140,13 +141,7 @@ Tensor mean(At x, const Axes& axes, bool keepdim) {
   detail::require_floating("mean", *x);
   require_elements("mean", *x, p);
   const double scale = 1.0 / static_cast<double>(p.count);
-  const Tensor y = reduced("mean", *x, p, keepdim, [&](auto* in, const ReduceShape& s, auto* out) {
-    cpu::sum(in, s, out);
-    const std::int64_t n = s.kept.count();
-    for (std::int64_t i = 0; i < n; ++i)
-      out[i] =
-          static_cast<std::remove_reference_t<decltype(*out)>>(static_cast<double>(out[i]) * scale);
-  });
+  const Tensor y = summed("mean", *x, p, keepdim) / static_cast<double>(p.count);
   return record("mean", x.here, y, wrt(x, [p, scale, shape = x->shape()](const Tensor& g) {
                   return expand(reshape(g * scale, p.kept_ones), shape);
                 }));
@@ -161,8 +156,8 @@ Tensor var(At x, const Axes& axes, VarOptions options) {
   const Tensor y =
       reduced("var", *x, p, options.keepdim, [&](auto* in, const ReduceShape& s, auto* out) {
         using T = std::remove_reference_t<decltype(*out)>;
-        const Tensor means = empty({s.kept.count()}, dtype_of<T>);
-        cpu::variance(in, s, options.correction, out_pointer<T>(means), out);
+        const Tensor means = empty({s.kept.count()}, dtype_of<T>, x->device());
+        GRADUS_RUN(x->device(), variance(in, s, options.correction, out_pointer<T>(means), out));
       });
   // d var / d x = 2 (x - mean) / (n - correction)
   return record("var", x.here, y, wrt(x, [x = saved(x), p, axes, n](const Tensor& g) {
@@ -207,13 +202,13 @@ Tensor rows_of(const Tensor& x, const Plan& p, Shape& moved, Shape& order) {
 
 Tensor prod(At x, const Axes& axes, bool keepdim) {
   const Plan p = plan_of("prod", *x, axes);
-  const Tensor y = reduced("prod", *x, p, keepdim, [](auto* in, const ReduceShape& s, auto* out) {
-    cpu::prod(in, s, out);
+  const Tensor y = reduced("prod", *x, p, keepdim, [&](auto* in, const ReduceShape& s, auto* out) {
+    GRADUS_RUN(x->device(), prod(in, s, out));
   });
   return record("prod", x.here, y, wrt(x, [x = saved(x), p](const Tensor& g) {
                   Shape moved, order;
                   const Tensor rows = rows_of(*x, p, moved, order);
-                  if (rows.numel() == 0) return zeros(x->shape(), x->dtype());
+                  if (rows.numel() == 0) return zeros(x->shape(), x->dtype(), x->device());
                   Shape inverse = order;
                   for (int i = 0; i < order.size(); ++i) inverse[static_cast<int>(order[i])] = i;
                   const Tensor others = reshape(products_of_others(rows), moved);
@@ -224,8 +219,9 @@ Tensor prod(At x, const Axes& axes, bool keepdim) {
 Tensor logsumexp(At x, const Axes& axes, bool keepdim) {
   const Plan p = plan_of("logsumexp", *x, axes);
   const Tensor y =
-      reduced("logsumexp", *x, p, keepdim,
-              [](auto* in, const ReduceShape& s, auto* out) { cpu::logsumexp(in, s, out); });
+      reduced("logsumexp", *x, p, keepdim, [&](auto* in, const ReduceShape& s, auto* out) {
+        GRADUS_RUN(x->device(), logsumexp(in, s, out));
+      });
   // The gradient is softmax(x); nothing at all (-inf) has gradient 0.
   return record("logsumexp", x.here, y, wrt(x, [x = saved(x), p](const Tensor& g, const Tensor& y) {
                   const Tensor shift = reshape(y, p.kept_ones);
@@ -241,7 +237,8 @@ Tensor argmax(At x, std::int64_t axis, bool keepdim) {
   Tensor y = empty(p.result(keepdim), DType::i64, x->device());
   with_float("argmax", x->dtype(), [&](auto zero) {
     if (y.numel())
-      cpu::argmax(pointer<decltype(zero)>(*x), loops_of(*x, p), out_pointer<std::int64_t>(y));
+      GRADUS_RUN(x->device(), argmax(pointer<decltype(zero)>(*x), loops_of(*x, p),
+                                     out_pointer<std::int64_t>(y)));
   });
   return record_nothing("argmax", x.here, y, {&*x});
 }
@@ -261,7 +258,7 @@ Tensor cumsum(At x, std::int64_t axis) {
   Tensor y = empty(x->shape(), x->dtype(), x->device());
   with_float("cumsum", x->dtype(), [&](auto zero) {
     using T = decltype(zero);
-    cpu::cumsum(pointer<T>(in), outer, x->shape()[a], inner, out_pointer<T>(y));
+    GRADUS_RUN(x->device(), cumsum(pointer<T>(in), outer, x->shape()[a], inner, out_pointer<T>(y)));
   });
   // The adjoint sums from the end.
   return record("cumsum", x.here, y,
@@ -282,10 +279,12 @@ Tensor reduce_boolean(const char* name, At x, const Axes& axes, bool keepdim, Ke
 }  // namespace
 
 Tensor any(At x, const Axes& axes, bool keepdim) {
-  return reduce_boolean("any", x, axes, keepdim, [](auto... arguments) { cpu::any(arguments...); });
+  return reduce_boolean("any", x, axes, keepdim,
+                        [&](auto... a) { GRADUS_RUN(x->device(), any(a...)); });
 }
 Tensor all(At x, const Axes& axes, bool keepdim) {
-  return reduce_boolean("all", x, axes, keepdim, [](auto... arguments) { cpu::all(arguments...); });
+  return reduce_boolean("all", x, axes, keepdim,
+                        [&](auto... a) { GRADUS_RUN(x->device(), all(a...)); });
 }
 
 }  // namespace gradus

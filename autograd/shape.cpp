@@ -290,8 +290,8 @@ namespace {
 Tensor lower_mask(const char* name, const Tensor& x, std::int64_t diagonal) {
   require_defined(name, x);
   require(x.dim() >= 2, name, ": needs a matrix, got shape ", x.shape());
-  const Tensor rows = arange(static_cast<double>(x.size(-2)), DType::i64).unsqueeze(1);
-  const Tensor columns = arange(static_cast<double>(x.size(-1)), DType::i64);
+  const Tensor rows = arange(static_cast<double>(x.size(-2)), DType::i64, x.device()).unsqueeze(1);
+  const Tensor columns = arange(static_cast<double>(x.size(-1)), DType::i64, x.device());
   return less_equal(sub(columns, rows), static_cast<double>(diagonal));
 }
 

@@ -5,18 +5,13 @@
 #include "gradus/autograd/ops.h"
 #include "gradus/kernels/index.h"
 #include "gradus/tensor/copy.h"
+#include "gradus/tensor/dispatch.h"
 
 namespace gradus {
 namespace {
 
-template <class T>
-const T* pointer(const Tensor& t) {
-  return reinterpret_cast<const T*>(detail::first_byte(t));
-}
-template <class T>
-T* out_pointer(const Tensor& t) {
-  return reinterpret_cast<T*>(detail::first_byte_mutable(t));
-}
+using detail::out_pointer;
+using detail::pointer;
 
 // Calls kernel(rows, n) on tensors whose last axis is `axis`: others are moved there and back.
 template <class Rows>
@@ -54,18 +49,20 @@ Tensor row_gradient(const Tensor& y, const Tensor& g, Kernel kernel) {
 }
 
 Tensor softmax_rows(At x) {
-  const Tensor y = row_map(*x, [](auto... arguments) { cpu::softmax(arguments...); });
+  const Tensor y = row_map(*x, [&](auto... a) { GRADUS_RUN(x->device(), softmax(a...)); });
   return record("softmax", x.here, y, wrt(x, [](const Tensor& g, const Tensor& y) {
                   if (is_recording()) return y * (g - sum(g * y, -1, true));
-                  return row_gradient(y, g, [](auto... a) { cpu::softmax_vjp(a...); });
+                  return row_gradient(
+                      y, g, [&](auto... a) { GRADUS_RUN(g.device(), softmax_vjp(a...)); });
                 }));
 }
 
 Tensor log_softmax_rows(At x) {
-  const Tensor y = row_map(*x, [](auto... arguments) { cpu::log_softmax(arguments...); });
+  const Tensor y = row_map(*x, [&](auto... a) { GRADUS_RUN(x->device(), log_softmax(a...)); });
   return record("log_softmax", x.here, y, wrt(x, [](const Tensor& g, const Tensor& y) {
                   if (is_recording()) return g - exp(y) * sum(g, -1, true);
-                  return row_gradient(y, g, [](auto... a) { cpu::log_softmax_vjp(a...); });
+                  return row_gradient(
+                      y, g, [&](auto... a) { GRADUS_RUN(g.device(), log_softmax_vjp(a...)); });
                 }));
 }
 
@@ -88,8 +85,8 @@ Tensor cross_entropy_rows(At x, At target) {
   with_float("cross_entropy", x->dtype(), [&](auto zero) {
     using T = decltype(zero);
     if (rows)
-      cpu::cross_entropy(pointer<T>(in), classes.data<std::int64_t>(), rows, n,
-                         out_pointer<T>(loss), out_pointer<T>(lse));
+      GRADUS_RUN(x->device(), cross_entropy(pointer<T>(in), pointer<std::int64_t>(classes), rows, n,
+                                            out_pointer<T>(loss), out_pointer<T>(lse)));
   });
   return record("cross_entropy", x.here, loss,
                 wrt(x, [x = saved(x), classes = saved(classes), lse = saved(lse)](const Tensor& g) {
@@ -103,9 +100,10 @@ Tensor cross_entropy_rows(At x, At target) {
                   with_float("cross_entropy", x->dtype(), [&](auto zero) {
                     using T = decltype(zero);
                     if (rows)
-                      cpu::cross_entropy_vjp(pointer<T>(in), classes->data<std::int64_t>(),
-                                             pointer<T>(*lse), pointer<T>(gradient), one ? 0 : 1,
-                                             rows, n, out_pointer<T>(dx));
+                      GRADUS_RUN(x->device(),
+                                 cross_entropy_vjp(pointer<T>(in), pointer<std::int64_t>(*classes),
+                                                   pointer<T>(*lse), pointer<T>(gradient),
+                                                   one ? 0 : 1, rows, n, out_pointer<T>(dx)));
                   });
                   return dx;
                 }));

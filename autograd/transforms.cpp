@@ -168,7 +168,7 @@ Tensors jacobian(const TensorsFunction& f, const Tensors& x, Here here) {
   const std::int64_t rows = call.y.numel();
   std::vector<Tensors> parts(x.size());
   if (rows > 0 && in_graph(call.y)) {
-    const Tensor basis = eye(rows, rows, call.y.dtype());
+    const Tensor basis = eye(rows, rows, call.y.dtype(), call.y.device());
     for (std::int64_t r = 0; r < rows; ++r) {
       const Tensors g = call.pull(basis[r].reshape(call.y.shape()), call.outer);
       for (std::size_t i = 0; i < x.size(); ++i) parts[i].push_back(g[i]);

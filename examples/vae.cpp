@@ -55,7 +55,9 @@ struct VAE {
         encode(pixels, c.hidden, generator, {.dtype = c.type()}),
         to_latent(c.hidden, 2 * c.latent_dim, generator, {.dtype = c.type()}),
         decode(c.latent_dim, c.hidden, generator, {.dtype = c.type()}),
-        to_pixels(c.hidden, pixels, generator, {.dtype = c.type()}) {}
+        to_pixels(c.hidden, pixels, generator, {.dtype = c.type()}) {
+    nn::to(*this, c.where());
+  }
 
   static void each(auto& self, auto&& f) {
     f("encode", self.encode);
@@ -126,12 +128,14 @@ Score evaluate(const VAE& vae, const data::Dataset& images, Generator generator)
 }
 
 LatentModel latent_model(const VAE& vae) {
-  return {
-      .size = vae.config.latent_dim,
-      .quantile = [&](const Tensor& u) { return icdf(vae.prior(), u); },
-      .median = [&](const Tensor& x) { return icdf(vae.posterior(x), full({}, 0.5, x.dtype())); },
-      .carried = [&](const Tensor& x) { return kl_divergence(vae.posterior(x), vae.prior()); },
-      .image = [&](const Tensor& z) { return vae.image(z); }};
+  return {.size = vae.config.latent_dim,
+          .quantile = [&](const Tensor& u) { return icdf(vae.prior(), u); },
+          .median =
+              [&](const Tensor& x) {
+                return icdf(vae.posterior(x), full({}, 0.5, x.dtype(), x.device()));
+              },
+          .carried = [&](const Tensor& x) { return kl_divergence(vae.posterior(x), vae.prior()); },
+          .image = [&](const Tensor& z) { return vae.image(z); }};
 }
 
 void check(const Config& config) {
@@ -146,9 +150,9 @@ void check(const Config& config) {
   }
 }
 
-data::Dataset dataset(const LabelledImages& images) {
-  return {
-      data::unit(from_vector(images.pixels, Shape{images.count, images.rows * images.columns}))};
+data::Dataset dataset(const LabelledImages& images, Device device) {
+  const Shape shape{images.count, images.rows * images.columns};
+  return {data::unit(from_vector(images.pixels, shape).to(device))};
 }
 
 // Everything that a step changes.
@@ -248,7 +252,8 @@ int run(int argc, const char* const* argv) {
   check(config);
 
   const ImageSet images = load_images(config.data);
-  State state(config, dataset(images.train), images.train.rows * images.train.columns);
+  State state(config, dataset(images.train, config.where()),
+              images.train.rows * images.train.columns);
   const bool resumed = !options.resume().empty();
   RunDirectory run = resumed ? RunDirectory::open(options.resume())
                              : RunDirectory::create("vae", config.name, options.json());
@@ -257,7 +262,7 @@ int run(int argc, const char* const* argv) {
     run.rewind(state.steps_done());
   }
 
-  const data::Dataset test = dataset(images.test);
+  const data::Dataset test = dataset(images.test, config.where());
   const auto score_now = [&] { return evaluate(state.vae, test, Generator(config.seed, 3)); };
   const auto measured = [&] {
     const Score score = score_now();

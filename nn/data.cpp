@@ -30,7 +30,8 @@ Dataset::Dataset(std::vector<Column> columns) : columns_(std::move(columns)) {
 Batch Dataset::rows(const Tensor& numbers) const {
   const NoGrad no_grad;
   Batch batch;
-  for (const Column& c : columns_) batch.push_back(converted(c, index_select(c.rows, 0, numbers)));
+  for (const Column& c : columns_)
+    batch.push_back(converted(c, index_select(c.rows, 0, numbers.to(c.rows.device()))));
   return batch;
 }
 

@@ -130,7 +130,7 @@ Support Categorical::support() const {
 Tensor Categorical::sample(Generator& generator, const Shape& shape) const {
   const Tensor log_p = detail::log_probabilities(*this).detach().to(DType::f64);
   const Shape full = detail::draw_shape("Categorical.sample", shape, log_p.shape());
-  const Tensor uniform = rand(full, generator, DType::f64).to(log_p.device());
+  const Tensor uniform = rand(full, generator, DType::f64, log_p.device());
   return argmax(log_p - log(-log(uniform)), -1);
 }
 

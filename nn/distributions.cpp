@@ -91,7 +91,7 @@ Tensor affine(const Tensor& noise, const detail::Scaled& d) {
 Tensor draw(const char* operation, const detail::Scaled& d, Generator& generator,
             const Shape& shape) {
   const Shape full = detail::draw_shape(operation, shape, d.shape);
-  return affine(randn(full, generator, d.location.dtype()).to(d.location.device()), d);
+  return affine(randn(full, generator, d.location.dtype(), d.location.device()), d);
 }
 
 Tensor quantile(const char* operation, At u, const detail::Scaled& d) {

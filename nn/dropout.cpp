@@ -19,7 +19,7 @@ struct KeepScaled {
 Tensor dropout(At x, double p, Generator& generator) {
   require(p >= 0 && p < 1, "dropout: p must lie in [0, 1): ", p);
   if (p == 0) return *x;
-  const Tensor keep = bernoulli(1 - p, x->shape(), generator).to(x->device());
+  const Tensor keep = bernoulli(1 - p, x->shape(), generator, x->device());
   return map(KeepScaled{1 / (1 - p)}, At(keep, x.here.file, x.here.line), *x);
 }
 

@@ -8,6 +8,7 @@
 #include "gradus/kernels/optim.h"
 #include "gradus/nn/module.h"
 #include "gradus/tensor/copy.h"
+#include "gradus/tensor/dispatch.h"
 
 namespace gradus::optim {
 namespace {
@@ -33,6 +34,13 @@ void require_plain(const char* name, std::size_t i, const Tensor& p) {
           " is not row-major in memory");
 }
 
+// One pass of a kernel takes all of them.
+void require_one_device(const char* name, const std::vector<Tensor>& parameters) {
+  for (std::size_t i = 1; i < parameters.size(); ++i)
+    require(parameters[i].device() == parameters[0].device(), name, ": parameter ", i, " is on ",
+            parameters[i].device(), ", parameter 0 on ", parameters[0].device());
+}
+
 void require_parameters(const char* name, const std::vector<Tensor>& parameters) {
   require(!parameters.empty(), name, ": needs at least one parameter");
   std::unordered_set<const TensorImpl*> seen;
@@ -42,6 +50,7 @@ void require_parameters(const char* name, const std::vector<Tensor>& parameters)
     require_plain(name, i, p);
     require(seen.insert(p.handle().get()).second, name, ": parameter ", i, " is given twice");
   }
+  require_one_device(name, parameters);
 }
 
 void require_like(const char* name, std::size_t i, const char* what, const Tensor& g,
@@ -62,7 +71,7 @@ void follow(Tensor& state, const Tensor& parameter) {
 
 template <class T>
 Slice<T> slice_of(const Tensor& gradient) {
-  return {.gradient = gradient.data<T>(), .n = gradient.numel()};
+  return {.gradient = detail::pointer<T>(gradient), .n = gradient.numel()};
 }
 
 template <class T>
@@ -74,8 +83,11 @@ double sum_of_squares(const std::vector<Tensor>& values) {
       slices.push_back(slice_of<T>(g));
       elements += g.numel();
     }
-  std::vector<std::byte> scratch(static_cast<std::size_t>(sum_of_squares_scratch(elements)));
-  return cpu::sum_of_squares<T>(slices.data(), std::ssize(slices), scratch.data());
+  if (slices.empty()) return 0;
+  const Device device = values[0].device();
+  const Tensor scratch = empty({sum_of_squares_scratch(elements)}, DType::u8, device);
+  return GRADUS_RUN(device, sum_of_squares<T>(slices.data(), std::ssize(slices),
+                                              detail::first_byte_mutable(scratch)));
 }
 
 }  // namespace
@@ -110,6 +122,7 @@ void Optimizer::step(const std::vector<Tensor>& gradients, Here here) {
     require_plain(name_, i, parameters_[i]);
     require_like(name_, i, "gradient", gradients[i], parameters_[i]);
   }
+  require_one_device(name_, parameters_);
   // A gradient may be a view, and even one of a parameter that this step changes.
   std::unordered_set<const Storage*> changing;
   for (const Tensor& p : parameters_) changing.insert(p.impl().storage.get());
@@ -135,9 +148,9 @@ std::vector<Slice<T>> Optimizer::slices(const std::vector<Tensor>& gradients, He
     if (parameters_[i].dtype() != dtype_of<T>) continue;
     const Rates& rates = groups_[group_of_[i]];
     Slice<T> s = slice_of<T>(gradients[i]);
-    s.parameter = parameters_[i].mutable_data<T>(here);
-    if (moments_.size() > 0) s.m = moments_[0].tensors[i].mutable_data<T>(here);
-    if (moments_.size() > 1) s.v = moments_[1].tensors[i].mutable_data<T>(here);
+    s.parameter = detail::written_pointer<T>(parameters_[i], here);
+    if (moments_.size() > 0) s.m = detail::written_pointer<T>(moments_[0].tensors[i], here);
+    if (moments_.size() > 1) s.v = detail::written_pointer<T>(moments_[1].tensors[i], here);
     s.learning_rate = rates.learning_rate.value_or(learning_rate_);
     s.weight_decay = rates.weight_decay.value_or(weight_decay_);
     slices.push_back(s);
@@ -196,10 +209,12 @@ SGD::SGD(std::vector<Group> groups, SGDOptions options)
 }
 
 void SGD::run(const Slice<float>* slices, std::int64_t count) const {
-  cpu::sgd(slices, count, {.momentum = options_.momentum, .nesterov = options_.nesterov});
+  const SgdStep step{.momentum = options_.momentum, .nesterov = options_.nesterov};
+  GRADUS_RUN(device(), sgd(slices, count, step));
 }
 void SGD::run(const Slice<double>* slices, std::int64_t count) const {
-  cpu::sgd(slices, count, {.momentum = options_.momentum, .nesterov = options_.nesterov});
+  const SgdStep step{.momentum = options_.momentum, .nesterov = options_.nesterov};
+  GRADUS_RUN(device(), sgd(slices, count, step));
 }
 
 // ---- Adam, AdamW
@@ -234,10 +249,12 @@ AdamOptions as_adam(const AdamWOptions& o) {
 }  // namespace
 
 void Adam::run(const Slice<float>* slices, std::int64_t count) const {
-  cpu::adam(slices, count, adam_step(options_, decoupled_, steps()));
+  const AdamStep step = adam_step(options_, decoupled_, steps());
+  GRADUS_RUN(device(), adam(slices, count, step));
 }
 void Adam::run(const Slice<double>* slices, std::int64_t count) const {
-  cpu::adam(slices, count, adam_step(options_, decoupled_, steps()));
+  const AdamStep step = adam_step(options_, decoupled_, steps());
+  GRADUS_RUN(device(), adam(slices, count, step));
 }
 
 AdamW::AdamW(std::vector<Tensor> parameters, AdamWOptions options)
@@ -255,6 +272,7 @@ double global_norm(const std::vector<Tensor>& gradients) {
     detail::require_floating("global_norm", g);
     values.push_back(detail::contiguous_value(g.dtype() == DType::bf16 ? g.to(DType::f32) : g));
   }
+  require_one_device("global_norm", values);
   const double fast = sum_of_squares<float>(values) + sum_of_squares<double>(values);
   if (std::isfinite(fast)) return std::sqrt(fast);
   // Squares of large f32 numbers overflow where the norm does not.
@@ -285,6 +303,7 @@ EMA::EMA(std::vector<Tensor> parameters, double decay)
 }
 
 void EMA::update(Here here) {
+  require_one_device("EMA", parameters_);
   std::vector<Slice<float>> floats;
   std::vector<Slice<double>> doubles;
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
@@ -294,14 +313,15 @@ void EMA::update(Here here) {
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     if (parameters_[i].dtype() == DType::f32) {
       floats.push_back(slice_of<float>(parameters_[i]));
-      floats.back().parameter = averages_[i].mutable_data<float>(here);
+      floats.back().parameter = detail::written_pointer<float>(averages_[i], here);
     } else {
       doubles.push_back(slice_of<double>(parameters_[i]));
-      doubles.back().parameter = averages_[i].mutable_data<double>(here);
+      doubles.back().parameter = detail::written_pointer<double>(averages_[i], here);
     }
   }
-  cpu::moving_average(floats.data(), std::ssize(floats), decay_);
-  cpu::moving_average(doubles.data(), std::ssize(doubles), decay_);
+  const Device device = parameters_[0].device();
+  GRADUS_RUN(device, moving_average(floats.data(), std::ssize(floats), decay_));
+  GRADUS_RUN(device, moving_average(doubles.data(), std::ssize(doubles), decay_));
 }
 
 void EMA::copy_to(const std::vector<Tensor>& parameters, Here here) const {

@@ -59,6 +59,7 @@ class GRADUS_API Optimizer {
  protected:
   Optimizer(const char* name, std::vector<Group> groups, double learning_rate, double weight_decay,
             std::vector<const char*> moments);
+  Device device() const { return parameters_[0].device(); }
 
  private:
   struct Rates {

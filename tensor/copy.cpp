@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "gradus/kernels/copy.h"
+#include "gradus/tensor/dispatch.h"
 
 namespace gradus::detail {
 
@@ -24,29 +25,35 @@ Shape broadcast_strides(const Tensor& t, const Shape& shape) {
 }
 
 void copy_elements(const Tensor& from, const Tensor& to) {
-  auto run = [&](auto bits) {
+  if (from.device() != to.device()) return copy_elements(moved(from, to.device()), to);
+  with_bits(from.dtype(), [&](auto bits) {
     using U = decltype(bits);
-    Strided<const U> x{reinterpret_cast<const U*>(first_byte(from)), {}};
-    Strided<U> y{reinterpret_cast<U*>(first_byte_mutable(to)), {}};
+    Strided<const U> x{pointer<U>(from), {}};
+    Strided<U> y{out_pointer<U>(to), {}};
     std::copy(from.strides().begin(), from.strides().end(), x.stride);
     std::copy(to.strides().begin(), to.strides().end(), y.stride);
-    cpu::copy_strided<U>(extents_of(to.shape()), x, y);
-  };
-  switch (item_size(from.dtype())) {
-    case 1:
-      return run(std::uint8_t{});
-    case 2:
-      return run(std::uint16_t{});
-    case 4:
-      return run(std::uint32_t{});
-    default:
-      return run(std::uint64_t{});
-  }
+    GRADUS_RUN(to.device(), copy_strided<U>(extents_of(to.shape()), x, y));
+  });
 }
 
 Tensor contiguous_copy(const Tensor& t) {
   Tensor y = empty(t.shape(), t.dtype(), t.device());
   copy_elements(t, y);
+  return y;
+}
+
+Tensor moved(const Tensor& t, Device device) {
+  const Tensor x = contiguous_value(t);
+  if (device == t.device()) return x;
+  Tensor y = empty(t.shape(), t.dtype(), device);
+  if (x.numel() == 0) return y;
+  if (device == Device::cpu) {
+    GRADUS_RUN_ON_DEVICE(x.device(), copy_to_host(first_byte_mutable(y), first_byte(x), x.bytes()));
+  } else if (x.device() == Device::cpu) {
+    GRADUS_RUN_ON_DEVICE(device, copy_from_host(first_byte_mutable(y), first_byte(x), x.bytes()));
+  } else {  // between devices, by way of the CPU
+    return moved(moved(x, Device::cpu), device);
+  }
   return y;
 }
 
@@ -64,8 +71,7 @@ Tensor converted(const Tensor& t, DType dtype) {
       using From = decltype(from);
       using To = decltype(to);
       if constexpr (!std::is_same_v<From, To>)
-        cpu::convert<From, To>(reinterpret_cast<const From*>(first_byte(x)), x.numel(),
-                               reinterpret_cast<To*>(first_byte_mutable(y)));
+        GRADUS_RUN(t.device(), convert<From, To>(pointer<From>(x), x.numel(), out_pointer<To>(y)));
     });
   });
   return y;
@@ -78,8 +84,12 @@ void require_defined(const char* operation, const Tensor& t) {
 void require_same_dtype(const char* operation, const Tensor& a, const Tensor& b) {
   require(a.dtype() == b.dtype(), operation, ": dtypes differ: ", a.dtype(), " and ", b.dtype(),
           " (nothing is promoted; convert with .to(dtype))");
+  require_same_device(operation, a, b);
+}
+
+void require_same_device(const char* operation, const Tensor& a, const Tensor& b) {
   require(a.device() == b.device(), operation, ": devices differ: ", a.device(), " and ",
-          b.device());
+          b.device(), " (move one with .to(device))");
 }
 
 void require_dtype(const char* operation, const Tensor& t, DType dtype, const char* what) {

@@ -5,6 +5,18 @@
 
 namespace gradus::detail {
 
+// The unsigned integer that holds the bits of an element.
+template <std::size_t bytes>
+using BitsOf = std::conditional_t<
+    bytes == 1, std::uint8_t,
+    std::conditional_t<bytes == 2, std::uint16_t,
+                       std::conditional_t<bytes == 4, std::uint32_t, std::uint64_t>>>;
+// Calls f(U{}) with that of the dtype.
+template <class F>
+void with_bits(DType t, F f) {
+  with_any(t, [&](auto zero) { f(BitsOf<sizeof zero>{}); });
+}
+
 // Loop nest and strided views for the kernels.
 Extents extents_of(const Shape& shape);
 // Strides with which a tensor is walked along a larger, broadcast shape: 0 along the axes it lacks.
@@ -17,13 +29,30 @@ inline std::byte* first_byte_mutable(const Tensor& t) {
   return t.impl().storage->data() + t.impl().offset * item_size(t.dtype());
 }
 
+template <class T>
+const T* pointer(const Tensor& t) {
+  return reinterpret_cast<const T*>(first_byte(t));
+}
+template <class T>
+T* out_pointer(const Tensor& t) {
+  return reinterpret_cast<T*>(first_byte_mutable(t));
+}
+// The same, noted as a write at `here`.
+template <class T>
+T* written_pointer(const Tensor& t, Here here) {
+  t.impl().storage->note_write(here);
+  return out_pointer<T>(t);
+}
+
 // New memory in row-major order with t's values.
 Tensor contiguous_copy(const Tensor& t);
 // t itself, detached, where it is contiguous; otherwise a copy.
 Tensor contiguous_value(const Tensor& t);
 // A contiguous tensor of another dtype.
 Tensor converted(const Tensor& t, DType dtype);
-// The elements of `from`, of the same shape and dtype, into those of `to`.
+// On a device, in row-major order; waits where that is the CPU. May be t itself, detached.
+Tensor moved(const Tensor& t, Device device);
+// The elements of `from`, of the same shape and dtype, into those of `to`; from any device.
 void copy_elements(const Tensor& from, const Tensor& to);
 
 // Checks of operands. Errors name the operation.
@@ -32,5 +61,6 @@ GRADUS_API void require_same_dtype(const char* operation, const Tensor& a, const
 GRADUS_API void require_dtype(const char* operation, const Tensor& t, DType dtype,
                               const char* what);
 GRADUS_API void require_floating(const char* operation, const Tensor& t);
+GRADUS_API void require_same_device(const char* operation, const Tensor& a, const Tensor& b);
 
 }  // namespace gradus::detail

@@ -1,7 +1,9 @@
-// Where a tensor lives.
+// Where a tensor lives, and what there is.
 #pragma once
 
 #include <iosfwd>
+#include <string>
+#include <vector>
 
 #include "gradus/kernels/export.h"
 
@@ -24,5 +26,17 @@ inline constexpr Device Device::cpu{};
 inline constexpr Device Device::emulated{Device::Kind::emulated};
 
 GRADUS_API std::ostream& operator<<(std::ostream&, Device);
+
+// The devices on which tensors can live here: cpu, then emulated where the emulator is linked in,
+// then each CUDA device that has a driver.
+GRADUS_API std::vector<Device> available_devices();
+// Throws Error where the device cannot be used, and says why and what can.
+GRADUS_API void require_available(Device);
+// "cpu", "cuda", "cuda:1", "emulated"; another text throws Error.
+GRADUS_API Device device_named(const std::string& name);
+
+// Waits until the device has done what this thread's stream asked of it. Kernels report what they
+// find wrong (an index out of range) here, or at the next copy to the CPU, as an Error.
+GRADUS_API void synchronize(Device);
 
 }  // namespace gradus

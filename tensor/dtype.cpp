@@ -2,8 +2,6 @@
 
 #include <ostream>
 
-#include "gradus/tensor/device.h"
-
 namespace gradus {
 
 const char* name(DType t) noexcept {
@@ -12,17 +10,5 @@ const char* name(DType t) noexcept {
 }
 
 std::ostream& operator<<(std::ostream& out, DType t) { return out << name(t); }
-
-std::ostream& operator<<(std::ostream& out, Device d) {
-  switch (d.kind) {
-    case Device::Kind::cpu:
-      return out << "cpu";
-    case Device::Kind::emulated:
-      return out << "emulated";
-    case Device::Kind::cuda:
-      break;
-  }
-  return out << "cuda(" << static_cast<int>(d.index) << ")";
-}
 
 }  // namespace gradus

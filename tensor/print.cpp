@@ -133,6 +133,7 @@ std::string to_string(const Tensor& t) {
   if (t.dtype() == DType::i64) {  // exact beyond 2^53 where a double is not
     if (t.dim() == 0) return std::to_string(t.item<std::int64_t>());
   }
+  if (t.device() != Device::cpu) return to_string(detail::moved(t, Device::cpu));
   const Tensor x = detail::converted(t, DType::f64);
   const double* p = x.data<double>();
   if (t.numel() == 0 && t.dim() > 0) {

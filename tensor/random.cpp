@@ -4,9 +4,13 @@
 
 #include "gradus/kernels/random.h"
 #include "gradus/tensor/copy.h"
+#include "gradus/tensor/dispatch.h"
 
 namespace gradus {
 namespace {
+
+using detail::out_pointer;
+using detail::pointer;
 
 PhiloxKey key_of(const Generator& g) { return {g.seed(), g.stream()}; }
 
@@ -18,65 +22,71 @@ std::uint64_t Generator::advance(std::uint64_t count) {
   return at;
 }
 
-Tensor rand(const Shape& shape, Generator& generator, DType dtype) {
-  Tensor t = empty(shape, dtype);
+Tensor rand(const Shape& shape, Generator& generator, DType dtype, Device device) {
+  Tensor t = empty(shape, dtype, device);
   with_float("rand", dtype, [&](auto zero) {
     using T = decltype(zero);
     const std::uint64_t at = generator.advance(static_cast<std::uint64_t>(t.numel()));
-    cpu::random_uniform(key_of(generator), at, t.numel(), t.mutable_data<T>());
+    GRADUS_RUN(device, random_uniform(key_of(generator), at, t.numel(), out_pointer<T>(t)));
   });
   return t;
 }
 
-Tensor randn(const Shape& shape, Generator& generator, DType dtype) {
-  Tensor t = empty(shape, dtype);
+Tensor randn(const Shape& shape, Generator& generator, DType dtype, Device device) {
+  Tensor t = empty(shape, dtype, device);
   with_float("randn", dtype, [&](auto zero) {
     using T = decltype(zero);
     const std::uint64_t at = generator.advance(static_cast<std::uint64_t>(t.numel()));
-    cpu::random_normal(key_of(generator), at, t.numel(), t.mutable_data<T>());
+    GRADUS_RUN(device, random_normal(key_of(generator), at, t.numel(), out_pointer<T>(t)));
   });
   return t;
 }
 
-Tensor randint(std::int64_t low, std::int64_t high, const Shape& shape, Generator& generator) {
+Tensor randint(std::int64_t low, std::int64_t high, const Shape& shape, Generator& generator,
+               Device device) {
   require(low < high, "randint: low must be below high: ", low, " and ", high);
-  Tensor t = empty(shape, DType::i64);
+  Tensor t = empty(shape, DType::i64, device);
   const std::uint64_t at = generator.advance(static_cast<std::uint64_t>(t.numel()));
-  cpu::random_integers(key_of(generator), at, t.numel(), low, high, t.mutable_data<std::int64_t>());
+  GRADUS_RUN(device, random_integers(key_of(generator), at, t.numel(), low, high,
+                                     out_pointer<std::int64_t>(t)));
   return t;
 }
 
-Tensor bernoulli(double p, const Shape& shape, Generator& generator) {
+Tensor bernoulli(double p, const Shape& shape, Generator& generator, Device device) {
   require(p >= 0 && p <= 1, "bernoulli: p must lie in [0, 1], got ", p);
-  Tensor t = empty(shape, DType::boolean);
+  Tensor t = empty(shape, DType::boolean, device);
+  const Tensor one = full({}, p, DType::f64, device);
   const std::uint64_t at = generator.advance(static_cast<std::uint64_t>(t.numel()));
-  cpu::random_bernoulli<double>(key_of(generator), at, t.numel(), &p, 0, t.mutable_data<bool>());
+  GRADUS_RUN(device, random_bernoulli<double>(key_of(generator), at, t.numel(),
+                                              pointer<double>(one), 0, out_pointer<bool>(t)));
   return t;
 }
 
 Tensor bernoulli(const Tensor& p, Generator& generator) {
   detail::require_floating("bernoulli", p);
   const Tensor x = detail::contiguous_value(p);
-  Tensor t = empty(p.shape(), DType::boolean);
+  Tensor t = empty(p.shape(), DType::boolean, p.device());
   with_float("bernoulli", p.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    const T* values = x.data<T>();
+    const Tensor seen = detail::moved(x, Device::cpu);
+    const T* values = pointer<T>(seen);
     for (std::int64_t i = 0; i < x.numel(); ++i)
       require(values[i] >= 0 && values[i] <= 1, "bernoulli: p must lie in [0, 1], got ", values[i],
               " at position ", i);
     const std::uint64_t at = generator.advance(static_cast<std::uint64_t>(t.numel()));
-    cpu::random_bernoulli<T>(key_of(generator), at, t.numel(), values, 1, t.mutable_data<bool>());
+    GRADUS_RUN(p.device(), random_bernoulli<T>(key_of(generator), at, t.numel(), pointer<T>(x), 1,
+                                               out_pointer<bool>(t)));
   });
   return t;
 }
 
-Tensor permutation(std::int64_t n, Generator& generator) {
+Tensor permutation(std::int64_t n, Generator& generator, Device device) {
   require(n >= 0, "permutation: n must not be negative, got ", n);
-  Tensor t = empty({n}, DType::i64);
-  const Tensor scratch = empty({random_permutation_scratch(n)}, DType::u8);
+  Tensor t = empty({n}, DType::i64, device);
+  const Tensor scratch = empty({random_permutation_scratch(n)}, DType::u8, device);
   const std::uint64_t at = generator.advance(static_cast<std::uint64_t>(n));
-  cpu::random_permutation(key_of(generator), at, n, t.mutable_data<std::int64_t>(),
-                          scratch.mutable_data<std::uint8_t>());
+  GRADUS_RUN(device, random_permutation(key_of(generator), at, n, out_pointer<std::int64_t>(t),
+                                        out_pointer<std::uint8_t>(scratch)));
   return t;
 }
 

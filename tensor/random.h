@@ -26,12 +26,19 @@ class GRADUS_API Generator {
   std::uint64_t seed_, stream_, offset_ = 0;
 };
 
-GRADUS_API Tensor rand(const Shape&, Generator&, DType = DType::f32);   // uniform in [0, 1)
-GRADUS_API Tensor randn(const Shape&, Generator&, DType = DType::f32);  // standard normal
+// The devices draw the same numbers: normals to within 2 ULP, all others bit for bit.
+
+// Uniform in [0, 1).
+GRADUS_API Tensor rand(const Shape&, Generator&, DType = DType::f32, Device = Device::cpu);
+// Standard normal.
+GRADUS_API Tensor randn(const Shape&, Generator&, DType = DType::f32, Device = Device::cpu);
 // i64, uniform in [low, high).
-GRADUS_API Tensor randint(std::int64_t low, std::int64_t high, const Shape&, Generator&);
-GRADUS_API Tensor bernoulli(double p, const Shape&, Generator&);  // boolean, true with p in [0, 1]
-GRADUS_API Tensor bernoulli(const Tensor& p, Generator&);         // boolean, one p an element
-GRADUS_API Tensor permutation(std::int64_t n, Generator&);        // i64, of 0 .. n-1
+GRADUS_API Tensor randint(std::int64_t low, std::int64_t high, const Shape&, Generator&,
+                          Device = Device::cpu);
+// Boolean, true with probability p in [0, 1]; of a tensor, one p an element, on its device.
+GRADUS_API Tensor bernoulli(double p, const Shape&, Generator&, Device = Device::cpu);
+GRADUS_API Tensor bernoulli(const Tensor& p, Generator&);
+// i64, of 0 .. n-1.
+GRADUS_API Tensor permutation(std::int64_t n, Generator&, Device = Device::cpu);
 
 }  // namespace gradus

@@ -2,6 +2,7 @@
 
 #include <new>
 
+#include "gradus/tensor/dispatch.h"
 #include "gradus/tensor/error.h"
 
 namespace gradus {
@@ -13,7 +14,15 @@ constexpr std::int64_t header = (sizeof(Storage) + 63) / 64 * 64;
 }  // namespace
 
 Ref<Storage> Storage::allocate(std::int64_t bytes, Device device) {
-  if (device != Device::cpu) fail("allocate: this build has no device ", device, "; it has cpu");
+  if (device != Device::cpu) {
+    require_available(device);
+    auto* s = new Storage;
+    Ref<Storage> owner = Ref<Storage>::adopt(s);
+    s->device_ = device;
+    s->data_ = static_cast<std::byte*>(GRADUS_RUN_ON_DEVICE(device, allocate(bytes)));
+    s->bytes_ = bytes;
+    return owner;
+  }
   void* block = detail::allocate(header + bytes);
   auto* s = new (block) Storage;
   s->data_ = static_cast<std::byte*>(block) + header;
@@ -32,6 +41,11 @@ Ref<Storage> Storage::wrap(void* data, std::int64_t bytes, std::function<void()>
 }
 
 void Storage::destroy() noexcept {
+  if (device_ != Device::cpu) {
+    if (data_) GRADUS_RUN_ON_DEVICE(device_, deallocate(data_, bytes_));
+    delete this;
+    return;
+  }
   if (header_ == 0) {
     const std::function<void()> done = std::move(release_);
     delete this;

@@ -52,8 +52,8 @@ class GRADUS_API Storage : public Counted {
   std::byte* data_ = nullptr;
   std::int64_t bytes_ = 0;
   Device device_;
-  std::int64_t header_ =
-      0;  // bytes of our block in front of the data, this object's; 0: the user's
+  // Bytes of this object in front of the data, in one block; 0: the data lie elsewhere.
+  std::int64_t header_ = 0;
   std::atomic<std::uint32_t> version_{0};
   Here last_write_{"", 0};
   std::function<void()> release_;

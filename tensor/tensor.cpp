@@ -6,6 +6,7 @@
 
 #include "gradus/kernels/copy.h"
 #include "gradus/tensor/copy.h"
+#include "gradus/tensor/dispatch.h"
 
 namespace gradus {
 namespace {
@@ -44,6 +45,12 @@ std::pair<std::int64_t, std::int64_t> reach(const Shape& shape, const Shape& str
   return {low, high};
 }
 
+// f64 values on the CPU as the caller wants them.
+Tensor delivered(const Tensor& values, DType dtype, Device device) {
+  const Tensor t = dtype == DType::f64 ? values : detail::converted(values, dtype);
+  return device == Device::cpu ? t : detail::moved(t, device);
+}
+
 void require_writable(const char* operation, const Tensor& t) {
   require(!t.impl().node || is_leaf(t.impl().node.get()), operation,
           ": the tensor is the result of a recorded operation, whose gradient would be that of the "
@@ -57,12 +64,14 @@ void Tensor::undefined() { fail("tensor: used before it was given a value"); }
 std::int64_t Tensor::size(int axis) const { return shape()[checked_axis("size", axis, dim())]; }
 
 const std::byte* Tensor::raw_data() const {
-  require(device() == Device::cpu, "data: the tensor lives on ", device(), "; copy it with .to()");
+  require(device() == Device::cpu, "data: the tensor lives on ", device(),
+          " (copy it with .to(Device::cpu))");
   return detail::first_byte(*this);
 }
 
 std::byte* Tensor::raw_mutable_data(Here here) const {
-  require(device() == Device::cpu, "mutable_data: the tensor lives on ", device());
+  require(device() == Device::cpu, "mutable_data: the tensor lives on ", device(),
+          " (copy it with .to(Device::cpu))");
   impl().storage->note_write(here);
   return detail::first_byte_mutable(*this);
 }
@@ -79,6 +88,7 @@ void* Tensor::write_pointer(DType t, Here here) const {
 
 double Tensor::number_item() const {
   require(numel() == 1, "item: needs a tensor of one element, got shape ", shape());
+  if (device() != Device::cpu) return detail::moved(*this, Device::cpu).number_item();
   return with_any(dtype(), [&](auto zero) -> double {
     using T = decltype(zero);
     if constexpr (std::is_same_v<T, gradus::bf16>)
@@ -90,6 +100,7 @@ double Tensor::number_item() const {
 
 std::int64_t Tensor::integer_item() const {
   require(numel() == 1, "item: needs a tensor of one element, got shape ", shape());
+  if (device() != Device::cpu) return detail::moved(*this, Device::cpu).integer_item();
   return with_any(dtype(), [&](auto zero) -> std::int64_t {
     using T = decltype(zero);
     if constexpr (std::is_integral_v<T>) {
@@ -143,15 +154,8 @@ Tensor full(const Shape& shape, double value, DType dtype, Device device) {
     using T = decltype(zero);
     T v;
     cpu::convert<double, T>(&value, 1, &v);
-    T* p = reinterpret_cast<T*>(detail::first_byte_mutable(t));
-    if constexpr (sizeof(T) == 1)
-      cpu::fill(std::bit_cast<std::uint8_t>(v), t.numel(), reinterpret_cast<std::uint8_t*>(p));
-    else if constexpr (sizeof(T) == 2)
-      cpu::fill(std::bit_cast<std::uint16_t>(v), t.numel(), reinterpret_cast<std::uint16_t*>(p));
-    else if constexpr (sizeof(T) == 4)
-      cpu::fill(std::bit_cast<std::uint32_t>(v), t.numel(), reinterpret_cast<std::uint32_t*>(p));
-    else
-      cpu::fill(std::bit_cast<std::uint64_t>(v), t.numel(), reinterpret_cast<std::uint64_t*>(p));
+    using U = detail::BitsOf<sizeof(T)>;
+    GRADUS_RUN(device, fill(std::bit_cast<U>(v), t.numel(), detail::out_pointer<U>(t)));
   });
   return t;
 }
@@ -164,7 +168,7 @@ Tensor ones(const Shape& shape, DType dtype, Device device) {
   return full(shape, 1, dtype, device);
 }
 
-Tensor arange(double start, double stop, double step, DType dtype) {
+Tensor arange(double start, double stop, double step, DType dtype, Device device) {
   require(std::isfinite(start) && std::isfinite(stop) && std::isfinite(step) && step != 0,
           "arange: needs finite bounds and a step that is not 0: ", start, ", ", stop, ", ", step);
   const double count = std::max(0.0, std::ceil((stop - start) / step));
@@ -172,24 +176,24 @@ Tensor arange(double start, double stop, double step, DType dtype) {
   Tensor values = empty({static_cast<std::int64_t>(count)}, DType::f64);
   double* p = values.mutable_data<double>();
   for (std::int64_t i = 0; i < values.numel(); ++i) p[i] = start + static_cast<double>(i) * step;
-  return dtype == DType::f64 ? values : detail::converted(values, dtype);
+  return delivered(values, dtype, device);
 }
 
-Tensor arange(double stop, DType dtype) { return arange(0, stop, 1, dtype); }
+Tensor arange(double stop, DType dtype, Device device) { return arange(0, stop, 1, dtype, device); }
 
-Tensor linspace(double start, double stop, std::int64_t count, DType dtype) {
+Tensor linspace(double start, double stop, std::int64_t count, DType dtype, Device device) {
   require(count >= 1, "linspace: needs at least one value, got ", count);
   Tensor values = empty({count}, DType::f64);
   double* p = values.mutable_data<double>();
   const double step = count > 1 ? (stop - start) / static_cast<double>(count - 1) : 0;
   for (std::int64_t i = 0; i < count; ++i) p[i] = start + static_cast<double>(i) * step;
   if (count > 1) p[count - 1] = stop;
-  return dtype == DType::f64 ? values : detail::converted(values, dtype);
+  return delivered(values, dtype, device);
 }
 
-Tensor eye(std::int64_t rows, std::int64_t columns, DType dtype) {
+Tensor eye(std::int64_t rows, std::int64_t columns, DType dtype, Device device) {
   if (columns < 0) columns = rows;
-  Tensor t = zeros({rows, columns}, dtype);
+  Tensor t = zeros({rows, columns}, dtype, device);
   const std::int64_t n = std::min(rows, columns);
   if (n > 0) t.alias({n}, {columns + 1}, 0).fill_(1);
   return t;
@@ -223,7 +227,7 @@ Tensor from_blob(void* data, DType dtype, const Shape& shape, const std::optiona
 
 void copy_out(const Tensor& t, DType dtype, void* out) {
   require(t.dtype() == dtype, "to_vector: the tensor holds ", t.dtype(), ", asked for ", dtype);
-  const Tensor x = contiguous_value(t);
+  const Tensor x = t.device() == Device::cpu ? contiguous_value(t) : moved(t, Device::cpu);
   if (x.numel()) std::memcpy(out, x.raw_data(), static_cast<std::size_t>(x.bytes()));
 }
 

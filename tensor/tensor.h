@@ -182,12 +182,15 @@ GRADUS_API Tensor zeros(const Shape&, DType = DType::f32, Device = Device::cpu);
 GRADUS_API Tensor ones(const Shape&, DType = DType::f32, Device = Device::cpu);
 GRADUS_API Tensor full(const Shape&, double value, DType = DType::f32, Device = Device::cpu);
 // start, start + step, ... below stop (above it for a negative step).
-GRADUS_API Tensor arange(double start, double stop, double step = 1, DType = DType::f32);
-GRADUS_API Tensor arange(double stop, DType = DType::f32);
+GRADUS_API Tensor arange(double start, double stop, double step = 1, DType = DType::f32,
+                         Device = Device::cpu);
+GRADUS_API Tensor arange(double stop, DType = DType::f32, Device = Device::cpu);
 // `count` values from start to stop, both included.
-GRADUS_API Tensor linspace(double start, double stop, std::int64_t count, DType = DType::f32);
+GRADUS_API Tensor linspace(double start, double stop, std::int64_t count, DType = DType::f32,
+                           Device = Device::cpu);
 // Ones on the main diagonal; square without `columns`.
-GRADUS_API Tensor eye(std::int64_t rows, std::int64_t columns = -1, DType = DType::f32);
+GRADUS_API Tensor eye(std::int64_t rows, std::int64_t columns = -1, DType = DType::f32,
+                      Device = Device::cpu);
 // The values, copied; along one axis without a shape.
 template <class T>
 Tensor from_vector(const std::vector<T>& values);

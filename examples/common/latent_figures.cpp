@@ -12,14 +12,15 @@ namespace {
 constexpr std::int64_t most_rows = 10;
 
 // Equally likely values of one coordinate.
-Tensor levels(const LatentModel& model, std::int64_t count, DType dtype) {
-  return model.quantile(linspace(0.02, 0.98, count, dtype));
+Tensor levels(const LatentModel& model, std::int64_t count, const Tensor& like) {
+  return model.quantile(linspace(0.02, 0.98, count, like.dtype(), like.device()));
 }
 
-Tensor draws(const LatentModel& model, std::int64_t count, DType dtype) {
+Tensor draws(const LatentModel& model, std::int64_t count, const Tensor& like) {
   Generator generator(0);
   // Away from 0, whose quantile may be infinite.
-  return model.quantile(clamp(rand({count, model.size}, generator, dtype), 1e-6, 1 - 1e-6));
+  const Tensor u = rand({count, model.size}, generator, like.dtype(), like.device());
+  return model.quantile(clamp(u, 1e-6, 1 - 1e-6));
 }
 
 // Latents of `steps` columns and a row for each of the coordinates that carry most: along it one
@@ -33,7 +34,7 @@ Tensor traversal(const LatentModel& model, const Tensor& images, std::int64_t st
   if (std::ssize(order) > most_rows) order.resize(most_rows);
 
   const Tensor start = model.median(images.slice(0, 0, 1)).expand({steps, model.size});
-  const Tensor moving = levels(model, steps, images.dtype()).unsqueeze(1);
+  const Tensor moving = levels(model, steps, images).unsqueeze(1);
   std::vector<Tensor> rows;
   for (const auto& [nats, axis] : order)
     rows.push_back(
@@ -41,8 +42,8 @@ Tensor traversal(const LatentModel& model, const Tensor& images, std::int64_t st
   return concat(rows, 0);
 }
 
-Tensor plane(const LatentModel& model, std::int64_t side, DType dtype) {
-  const Tensor values = levels(model, side, dtype);
+Tensor plane(const LatentModel& model, std::int64_t side, const Tensor& like) {
+  const Tensor values = levels(model, side, like);
   const Tensor across = values.unsqueeze(0).expand({side, side});
   const Tensor down = flip(values, 0).unsqueeze(1).expand({side, side});
   return stack({across, down}, -1).reshape({side * side, 2});
@@ -53,7 +54,6 @@ Tensor plane(const LatentModel& model, std::int64_t side, DType dtype) {
 std::vector<Figure> latent_figures(const LatentModel& model, const Tensor& images,
                                    const LabelledImages& facts) {
   const NoGrad no_grad;
-  const DType dtype = images.dtype();
   const auto tiles = [&](const char* name, const char* caption, const Tensor& pixels, int across) {
     return Figure{name, caption,
                   encode_png(grid(pixels.to(f32).to_vector<float>(), static_cast<int>(facts.rows),
@@ -63,7 +63,7 @@ std::vector<Figure> latent_figures(const LatentModel& model, const Tensor& image
   std::vector<Figure> figures{
       tiles("reconstructions", "Test images, each beside its reconstruction.",
             stack({some, model.image(model.median(some))}, 1), 16),
-      tiles("samples", "Decoded draws from the prior.", model.image(draws(model, 96, dtype)), 16),
+      tiles("samples", "Decoded draws from the prior.", model.image(draws(model, 96, images)), 16),
       tiles("traversal",
             "Along a row one latent coordinate moves through the prior while the others stay at "
             "those "
@@ -75,7 +75,7 @@ std::vector<Figure> latent_figures(const LatentModel& model, const Tensor& image
                        "Medians of the posteriors of the test images, coloured by label.",
                        encode_png(scatter(points, facts.labels))});
     figures.push_back(tiles("manifold", "A decoded grid of equally likely latents.",
-                            model.image(plane(model, 20, dtype)), 20));
+                            model.image(plane(model, 20, images)), 20));
   }
   return figures;
 }

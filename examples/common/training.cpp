@@ -16,7 +16,9 @@ namespace gradus::examples {
 
 void TrainingFlags::declare(Options& options) {
   options.add("seed", &seed, "of all random numbers");
-  options.add("device", &device, "where to compute", {.choices = {"cpu", "cuda", "emulated"}});
+  options.add("device", &device,
+              "where to compute (emulated: the CUDA kernels on the CPU, for tests)",
+              {.choices = {"cpu", "cuda", "emulated"}});
   options.add("dtype", &dtype, "of the numbers", {.choices = {"f32", "f64"}});
   options.add("threads", &threads, "of the CPU, 0 for all; results do not depend on it",
               {.low = 0, .high = 256, .may_change = true});
@@ -26,8 +28,10 @@ void TrainingFlags::declare(Options& options) {
 }
 
 void TrainingFlags::apply() const {
-  if (device != "cpu") {
-    refuse<UsageError>("--device: must be cpu in this version: is ", device);
+  try {
+    require_available(where());
+  } catch (const Error& error) {
+    refuse<UsageError>("--device ", error.what());
   }
   if (threads > 0) set_threads(static_cast<int>(threads));
 }

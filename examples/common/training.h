@@ -19,8 +19,9 @@ struct TrainingFlags {
   std::int64_t threads = 0, max_steps = 0;
 
   void declare(Options& options);
-  // Sets the number of threads. Throws UsageError for a device that this version cannot use.
+  // Sets the number of threads. Throws UsageError for a device that is not there.
   void apply() const;
+  Device where() const { return device_named(device); }
   DType type() const { return dtype == "f64" ? DType::f64 : DType::f32; }
 };
 
