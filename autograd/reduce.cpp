@@ -141,7 +141,9 @@ Tensor mean(At x, const Axes& axes, bool keepdim) {
   detail::require_floating("mean", *x);
   require_elements("mean", *x, p);
   const double scale = 1.0 / static_cast<double>(p.count);
-  const Tensor y = summed("mean", *x, p, keepdim) / static_cast<double>(p.count);
+  const Tensor total = summed("mean", *x, p, keepdim);
+  if (detail::checking()) detail::check_result("mean", x.here, total);
+  const Tensor y = total / static_cast<double>(p.count);
   return record("mean", x.here, y, wrt(x, [p, scale, shape = x->shape()](const Tensor& g) {
                   return expand(reshape(g * scale, p.kept_ones), shape);
                 }));

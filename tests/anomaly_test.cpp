@@ -72,7 +72,7 @@ std::set<std::string> operations_of(const Tensor& y) {
 
 // A NaN in an input of any row is found there: the operation, and the file of the row.
 TEST(Anomaly, ForwardOfEveryRow) {
-  for_rows([](const Row& row) {
+  for_rows_on_cpu([](const Row& row) {
     if (!row.differentiable) return;
     const Tensors values = sample(row, 0);
     for (std::size_t k = 0; k < values.size(); ++k) {
@@ -93,7 +93,7 @@ TEST(Anomaly, ForwardOfEveryRow) {
 
 // A NaN that enters with the gradient is found in the rule it reaches first.
 TEST(Anomaly, BackwardOfEveryRow) {
-  for_rows([](const Row& row) {
+  for_rows_on_cpu([](const Row& row) {
     if (!row.differentiable) return;
     const Tensors x = leaves(sample(row, 0));
     const Tensor y = row.f(x);

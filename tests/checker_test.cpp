@@ -96,7 +96,7 @@ CheckOptions options_for(const Fault& fault) {
 
 TEST(Checker, CatchesEverySeededFault) {
   int seeded = 0, caught = 0;
-  for_rows([&](const Row& row) {
+  for_rows_on_cpu([&](const Row& row) {
     if (!row.differentiable) return;
     int here = 0;
     // The first call, and the first that broadcasts.
@@ -145,7 +145,7 @@ TEST(Checker, CatchesEverySeededFault) {
 
 TEST(Checker, TheSameWrapperWithoutAFaultPasses) {
   const Fault none{"none", always, [](auto&, auto&, auto&, auto&, std::size_t, Tensors&) {}};
-  for_rows([&](const Row& row) {
+  for_rows_on_cpu([&](const Row& row) {
     if (!row.differentiable) return;
     const Tensors x = sample(row, 0);
     const CheckResult r =

@@ -6,7 +6,7 @@ namespace {
 
 TEST(Errors, WrongCallsOfEveryRow) {
   int cases = 0;
-  for_rows([&](const Row& row) {
+  for_rows_on_cpu([&](const Row& row) {
     for (std::size_t i = 0; i < row.misuses.size(); ++i) {
       ++cases;
       EXPECT_TRUE(throws(row.name, row.misuses[i].rule, row.misuses[i].call)) << "case " << i;
@@ -24,7 +24,7 @@ bool calls_others_first(const Row& row) {
 }
 
 TEST(Errors, UndefinedInputs) {
-  for_rows([](const Row& row) {
+  for_rows_on_cpu([](const Row& row) {
     if (calls_others_first(row) || row.name == "gather" || row.name == "scatter_add" ||
         row.name == "index_select" || row.name == "embedding" || row.name == "cross_entropy" ||
         row.name == "nll_loss")
@@ -80,7 +80,7 @@ TEST(Errors, UndefinedInputsOfTheRest) {
 
 // Operations of numbers take f32 and f64 only, and never mix them.
 TEST(Errors, OtherDtypes) {
-  for_rows([](const Row& row) {
+  for_rows_on_cpu([](const Row& row) {
     if (row.any_dtype || calls_others_first(row) || row.name == "argmax") return;
     const bool integers =
         row.name == "add" || row.name == "sub" || row.name == "mul" || row.name == "sum" ||

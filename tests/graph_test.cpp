@@ -203,7 +203,7 @@ TEST(Graph, StaleTensorsAreFound) {
 
 // So for every row that keeps something: its inputs, and its output.
 TEST(Graph, StaleTensorsOfEveryRow) {
-  for_rows([](const Row& row) {
+  for_rows_on_cpu([](const Row& row) {
     if (!row.differentiable) return;
     const Tensors values = sample(row, 0);
     for (std::size_t k = 0; k <= values.size(); ++k) {

@@ -5,7 +5,7 @@ namespace gradus::test {
 namespace {
 
 TEST(Memory, BytesKeptByEveryRow) {
-  for_rows([](const Row& row) {
+  for_rows_on_cpu([](const Row& row) {
     if (!row.differentiable) return;
     for_calls(row, [&](std::size_t call) {
       const Tensors x = leaves(sample(row, call));
@@ -29,7 +29,7 @@ TEST(Memory, BytesKeptByEveryRow) {
 
 TEST(Memory, NothingIsKeptWithoutAGraph) {
   const NoGrad off;
-  for_rows([](const Row& row) {
+  for_rows_on_cpu([](const Row& row) {
     const Tensors x = sample(row, 0);
     const std::int64_t before = memory_statistics().blocks;
     {
@@ -42,7 +42,7 @@ TEST(Memory, NothingIsKeptWithoutAGraph) {
 }
 
 TEST(Memory, AGraphGoesWithItsOutput) {
-  for_rows([](const Row& row) {
+  for_rows_on_cpu([](const Row& row) {
     if (!row.differentiable) return;
     const Tensors x = leaves(sample(row, 0));
     const std::int64_t before = memory_statistics().blocks;
@@ -56,7 +56,7 @@ TEST(Memory, AGraphGoesWithItsOutput) {
 
 // A rule that captured its output would keep itself alive.
 TEST(Memory, NoCyclesAtAnyOrder) {
-  for_rows([](const Row& row) {
+  for_rows_on_cpu([](const Row& row) {
     if (!row.differentiable) return;
     const std::int64_t before = memory_statistics().blocks;
     {
@@ -74,7 +74,7 @@ TEST(Memory, NoCyclesAtAnyOrder) {
 }
 
 TEST(Memory, ErrorsLeaveNothingBehind) {
-  for_rows([](const Row& row) {
+  for_rows_on_cpu([](const Row& row) {
     const std::int64_t before = memory_statistics().blocks;
     for (const Misuse& m : row.misuses) EXPECT_THROW(m.call(), Error);
     EXPECT_EQ(memory_statistics().blocks, before);

@@ -61,6 +61,12 @@ struct Row {
 
 const std::vector<Row>& table();
 
+// The devices the loops run on: those there are, or those of GRADUS_TEST_DEVICES ("cpu,emulated").
+const std::vector<Device>& tested_devices();
+// The table, computed on a device: inputs and results travel, layouts are kept, so that a loop
+// works as if everything lay on the CPU.
+const std::vector<Row>& table_on(Device device);
+
 // The parts of the table.
 std::vector<Row> elementwise_rows();
 std::vector<Row> binary_rows();
@@ -76,15 +82,26 @@ Tensors leaves(const Tensors& x, DType dtype = f64);
 
 // Rows, named, for EXPECT output.
 template <class Body>
-void for_rows(const Body& body) {
-  for (const Row& row : table()) {
-    SCOPED_TRACE(row.label());
+void for_rows_on(Device device, const Body& body) {
+  for (const Row& row : table_on(device)) {
+    std::ostringstream text;
+    text << row.label() << " on " << device;
+    SCOPED_TRACE(text.str());
     try {
       body(row);
     } catch (const std::exception& e) {
-      ADD_FAILURE() << row.label() << ": " << e.what();
+      ADD_FAILURE() << text.str() << ": " << e.what();
     }
   }
+}
+// What concerns the graph and not the kernels needs one device.
+template <class Body>
+void for_rows_on_cpu(const Body& body) {
+  for_rows_on(Device::cpu, body);
+}
+template <class Body>
+void for_rows(const Body& body) {
+  for (const Device device : tested_devices()) for_rows_on(device, body);
 }
 template <class Body>
 void for_calls(const Row& row, const Body& body) {

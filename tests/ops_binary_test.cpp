@@ -108,7 +108,8 @@ TensorsFunction of_signs(Function f) {
 Tensor mask_of(const Tensor& x) {
   return from_vector(std::vector<bool>{true, false, true, true, false}, Shape{5})
       .slice(0, 0, x.dim() ? x.size(-1) : 1)
-      .reshape(x.dim() ? Shape{x.size(-1)} : Shape{});
+      .reshape(x.dim() ? Shape{x.size(-1)} : Shape{})
+      .to(x.device());
 }
 
 void push_comparisons(std::vector<Row>& rows) {

@@ -9,13 +9,13 @@ namespace {
 Tensor indices(std::vector<std::int64_t> values, const Shape& shape) {
   return from_vector(values, shape);
 }
-// 0 .. limit-1 in a fixed disorder.
-Tensor cycle(const Shape& shape, std::int64_t limit) {
+// 0 .. limit-1 in a fixed disorder, where x lives.
+Tensor cycle(const Tensor& x, const Shape& shape, std::int64_t limit) {
   std::vector<std::int64_t> values(static_cast<std::size_t>(shape.numel()));
   for (std::size_t i = 0; i < values.size(); ++i)
     values[i] =
         static_cast<std::int64_t>((7 * i * i + 3 * i + 1) % static_cast<std::size_t>(limit));
-  return from_vector(values, shape);
+  return from_vector(values, shape).to(x.device());
 }
 
 Row indexed(const char* name, const char* detail, TensorsFunction f, TensorsFunction reference,
@@ -38,7 +38,7 @@ std::int64_t bytes_of(std::int64_t count) { return 8 * count; }
 Tensor gather_index(const Tensor& x, int axis) {
   Shape shape = x.shape();
   shape[axis] = std::max<std::int64_t>(1, shape[axis] - 1);
-  return cycle(shape, x.shape()[axis]);
+  return cycle(x, shape, x.shape()[axis]);
 }
 
 void push_gathers(std::vector<Row>& rows) {
@@ -83,10 +83,10 @@ void push_gathers(std::vector<Row>& rows) {
     rows.push_back(indexed(
         "scatter_add", axis ? "axis 1" : "axis 0",
         [axis](const Tensors& x) {
-          return scatter_add(x[0], axis, cycle(x[1].shape(), x[0].size(axis)), x[1]);
+          return scatter_add(x[0], axis, cycle(x[0], x[1].shape(), x[0].size(axis)), x[1]);
         },
         [axis](const Tensors& x) {
-          const Tensor index = cycle(x[1].shape(), x[0].size(axis));
+          const Tensor index = cycle(x[0], x[1].shape(), x[0].size(axis));
           Tensor y = build(x[0].shape(), [&](const Shape& i) { return at(x[0], i); });
           double* p = y.mutable_data<double>();
           const Shape strides = contiguous_strides(y.shape());
@@ -127,11 +127,11 @@ void push_gathers(std::vector<Row>& rows) {
     rows.push_back(indexed(
         "index_select", axis ? "axis -1" : "axis 0",
         [axis](const Tensors& x) {
-          return index_select(x[0], axis ? -1 : 0, cycle({5}, x[0].size(axis ? -1 : 0)));
+          return index_select(x[0], axis ? -1 : 0, cycle(x[0], {5}, x[0].size(axis ? -1 : 0)));
         },
         [axis](const Tensors& x) {
           const int a = axis ? x[0].dim() - 1 : 0;
-          const Tensor index = cycle({5}, x[0].shape()[a]);
+          const Tensor index = cycle(x[0], {5}, x[0].shape()[a]);
           Shape shape = x[0].shape();
           shape[a] = 5;
           return build(shape, [&](Shape i) {
@@ -164,10 +164,10 @@ void push_gathers(std::vector<Row>& rows) {
   rows.push_back(indexed(
       "embedding", "",
       [](const Tensors& x) {
-        return embedding(x[0], cycle({2, 3}, x[0].size(0)));
+        return embedding(x[0], cycle(x[0], {2, 3}, x[0].size(0)));
       },
       [](const Tensors& x) {
-        const Tensor ids = cycle({2, 3}, x[0].size(0));
+        const Tensor ids = cycle(x[0], {2, 3}, x[0].size(0));
         return build({2, 3, x[0].size(1)}, [&](const Shape& i) {
           return at(x[0], {static_cast<std::int64_t>(at(ids, {i[0], i[1]})), i[2]});
         });
@@ -189,9 +189,9 @@ void push_gathers(std::vector<Row>& rows) {
   rows.back().also_kept = [](const Tensors&, const Tensor&) { return bytes_of(6); };
   rows.push_back(indexed(
       "one_hot", "",
-      [](const Tensors& x) { return one_hot(cycle(x[0].shape(), 5), 5, x[0].dtype()); },
+      [](const Tensors& x) { return one_hot(cycle(x[0], x[0].shape(), 5), 5, x[0].dtype()); },
       [](const Tensors& x) {
-        const Tensor ids = cycle(x[0].shape(), 5);
+        const Tensor ids = cycle(x[0], x[0].shape(), 5);
         Shape shape = x[0].shape();
         shape.push_back(5);
         return build(shape, [&](Shape i) {
@@ -329,7 +329,7 @@ void push_losses(std::vector<Row>& rows) {
         return from_logits ? cross_entropy(x, target, o) : nll_loss(x, target, o);
       };
       row.f = [f, r](const Tensors& x) {
-        return f(x[0], cycle({x[0].size(0)}, x[0].size(1)), {r});
+        return f(x[0], cycle(x[0], {x[0].size(0)}, x[0].size(1)), {r});
       };
       row.definition = [from_logits, r](const Tensors& x) {
         Tensor log_p = x[0];
@@ -338,7 +338,7 @@ void push_losses(std::vector<Row>& rows) {
           log_p = x[0] - shift - log(sum(exp(x[0] - shift), 1, true));
         }
         const Tensor chosen =
-            one_hot(cycle({x[0].size(0)}, x[0].size(1)), x[0].size(1), x[0].dtype());
+            one_hot(cycle(x[0], {x[0].size(0)}, x[0].size(1)), x[0].size(1), x[0].dtype());
         return reduced(-sum(log_p * chosen, 1), r);
       };
       row.calls = {{{3, 4}}, {{5, 2}}, {{1, 1}}, {{2, 7}}};

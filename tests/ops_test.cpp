@@ -2,8 +2,10 @@
 #include "gradus/tests/ops.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <regex>
 #include <set>
 
@@ -41,6 +43,50 @@ const std::vector<Row>& table() {
       for (Row& row : part()) all.push_back(std::move(row));
     return all;
   }();
+  return rows;
+}
+
+const std::vector<Device>& tested_devices() {
+  static const std::vector<Device> devices = [] {
+    const char* names = std::getenv("GRADUS_TEST_DEVICES");
+    if (!names) return available_devices();
+    std::vector<Device> list;
+    std::istringstream text(names);
+    for (std::string name; std::getline(text, name, ',');) {
+      list.push_back(device_named(name));
+      require_available(list.back());
+    }
+    return list;
+  }();
+  return devices;
+}
+
+namespace {
+
+// x on a device, in the same layout: all memory that it may reach travels with it.
+Tensor moved(const Tensor& x, Device device) {
+  if (x.is_contiguous() || x.numel() == 0) return x.to(device);
+  const Tensor memory =
+      x.alias({x.impl().storage->bytes() / item_size(x.dtype())}, {1}, 0).to(device);
+  return record("moved", Here::now(), memory.alias(x.shape(), x.strides(), x.impl().offset),
+                wrt(x, [from = x.device()](const Tensor& g) { return g.to(from); }));
+}
+
+}  // namespace
+
+const std::vector<Row>& table_on(Device device) {
+  if (device == Device::cpu) return table();
+  static std::map<int, std::vector<Row>> tables;
+  std::vector<Row>& rows = tables[static_cast<int>(device.kind) * 256 + device.index];
+  if (rows.empty()) {
+    rows = table();
+    for (Row& row : rows)
+      row.f = [f = row.f, device](const Tensors& x) {
+        Tensors there;
+        for (const Tensor& t : x) there.push_back(moved(t, device));
+        return f(there).to(Device::cpu);
+      };
+  }
   return rows;
 }
 
@@ -87,7 +133,7 @@ TEST(Table, HasARowForEachPublicOperation) {
 }
 
 TEST(Table, RowsHaveWhatTheLoopsNeed) {
-  for_rows([](const Row& row) {
+  for_rows_on_cpu([](const Row& row) {
     EXPECT_FALSE(row.calls.empty());
     EXPECT_FALSE(row.large.empty());
     EXPECT_TRUE(row.scalar || row.reference || row.definition) << "no value to compare with";
