@@ -1,0 +1,45 @@
+// Neighbours moved in one access: of 16 bytes for four floats or two doubles.
+#pragma once
+
+#include <cstdint>
+
+#include "gradus/kernels/cuda/gpu.h"
+
+namespace gradus::GRADUS_GPU {
+
+template <class T, int count = 16 / static_cast<int>(sizeof(T))>
+struct alignas(sizeof(T) * count) Pack {
+  T x[count];
+};
+
+// True where elements begin, begin + 1, ... all are among the n at p, and aligned.
+template <class P, class T>
+GRADUS_DEVICE bool is_whole_pack(const T* p, std::int64_t begin, std::int64_t n) {
+  return begin >= 0 && begin + static_cast<std::int64_t>(sizeof(P) / sizeof(T)) <= n &&
+         reinterpret_cast<std::uintptr_t>(p + begin) % sizeof(P) == 0;
+}
+
+// Elements begin, begin + 1, ... of the n at p; those outside of them are zero, and are not stored.
+// Element by element where the pack is not whole.
+template <class T, int count = 16 / static_cast<int>(sizeof(T))>
+GRADUS_DEVICE Pack<T, count> load_pack(const T* p, std::int64_t begin, std::int64_t n) {
+  using P = Pack<T, count>;
+  if (is_whole_pack<P>(p, begin, n)) return *reinterpret_cast<const P*>(p + begin);
+  P pack;
+  for (int j = 0; j < count; ++j) pack.x[j] = begin + j >= 0 && begin + j < n ? p[begin + j] : T(0);
+  return pack;
+}
+
+template <class T, int count>
+GRADUS_DEVICE void store_pack(const Pack<T, count>& pack, T* p, std::int64_t begin,
+                              std::int64_t n) {
+  using P = Pack<T, count>;
+  if (is_whole_pack<P>(p, begin, n)) {
+    *reinterpret_cast<P*>(p + begin) = pack;
+    return;
+  }
+  for (int j = 0; j < count; ++j)
+    if (begin + j >= 0 && begin + j < n) p[begin + j] = pack.x[j];
+}
+
+}  // namespace gradus::GRADUS_GPU
