@@ -37,12 +37,12 @@ using gradus::emulator::judge;
 using gradus::emulator::judge_number;
 
 #define CALLER __builtin_return_address(0)
-#define LOADS_AND_STORES(n)                                                              \
-  void __tsan_read##n(void* p) { judge_number(p, n, Access::read, CALLER); }             \
-  void __tsan_write##n(void* p) { judge_number(p, n, Access::write, CALLER); }           \
-  void __tsan_unaligned_read##n(void* p) { judge_number(p, n, Access::read, CALLER); }   \
-  void __tsan_unaligned_write##n(void* p) { judge_number(p, n, Access::write, CALLER); } \
-  void __tsan_volatile_read##n(void* p) { judge_number(p, n, Access::read, CALLER); }    \
+#define LOADS_AND_STORES(n)                                                           \
+  void __tsan_read##n(void* p) { judge_number(p, n, Access::read, CALLER); }          \
+  void __tsan_write##n(void* p) { judge_number(p, n, Access::write, CALLER); }        \
+  void __tsan_unaligned_read##n(void* p) { judge(p, n, Access::read, CALLER); }       \
+  void __tsan_unaligned_write##n(void* p) { judge(p, n, Access::write, CALLER); }     \
+  void __tsan_volatile_read##n(void* p) { judge_number(p, n, Access::read, CALLER); } \
   void __tsan_volatile_write##n(void* p) { judge_number(p, n, Access::write, CALLER); }
 
 #define MODIFY(bits, T, name, builtin)                           \
