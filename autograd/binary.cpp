@@ -20,11 +20,6 @@ Tensor apply_constant(const F& f, double c, At x) {
   return apply<true>(f, x);
 }
 
-// x - c, under its own name.
-struct SubConstant : AddConstant {
-  static constexpr const char* name = "sub";
-};
-
 }  // namespace
 
 Tensor add(At a, At b) { return apply<true>(Add{}, a, b); }
@@ -34,7 +29,7 @@ Tensor div(At a, At b) { return apply(Div{}, a, b); }
 Tensor maximum(At a, At b) { return apply<true>(Maximum{}, a, b); }
 Tensor minimum(At a, At b) { return apply<true>(Minimum{}, a, b); }
 Tensor add(At a, double b) { return apply_constant(AddConstant{b}, b, a); }
-Tensor sub(At a, double b) { return apply_constant(SubConstant{{-b}}, b, a); }
+Tensor sub(At a, double b) { return apply_constant(SubConstant{b}, b, a); }
 Tensor sub(double a, At b) { return apply_constant(SubtractFrom{a}, a, b); }
 Tensor mul(At a, double b) { return apply_constant(MulConstant{b}, b, a); }
 Tensor div(At a, double b) { return apply(DivConstant{b}, a); }

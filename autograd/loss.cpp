@@ -1,6 +1,7 @@
 // Losses. Shapes must be equal: a loss never broadcasts.
 #include "gradus/autograd/ops.h"
 #include "gradus/kernels/index.h"
+#include "gradus/kernels/loss_formula.h"
 #include "gradus/tensor/copy.h"
 
 namespace gradus {
@@ -31,36 +32,6 @@ void check_pair(const char* name, const Tensor& prediction, const Tensor& target
           " and ", target.shape(), " (a loss does not broadcast)");
 }
 
-struct SquaredError {
-  static constexpr const char* name = "mse_loss";
-  GRADUS_INLINE auto operator()(const auto& x, const auto& y) const {
-    const auto d = x - y;
-    return d * d;
-  }
-};
-struct AbsoluteError {
-  static constexpr const char* name = "l1_loss";
-  GRADUS_INLINE auto operator()(const auto& x, const auto& y) const { return abs(x - y); }
-};
-// d^2 / 2 for |d| <= delta, delta (|d| - delta / 2) beyond.
-struct Huber {
-  static constexpr const char* name = "huber_loss";
-  double delta;
-  GRADUS_INLINE auto operator()(const auto& x, const auto& y) const {
-    const auto d = x - y;
-    const auto size = abs(d);
-    return select(size <= delta, 0.5 * (d * d), delta * (size - 0.5 * delta));
-  }
-};
-// -t log sigmoid(x) - (1 - t) log sigmoid(-x) = max(x, 0) - t x + log(1 + exp(-|x|)); the first two
-// terms are joined, because their difference would cancel.
-struct BinaryCrossEntropy {
-  static constexpr const char* name = "binary_cross_entropy_with_logits";
-  GRADUS_INLINE auto operator()(const auto& x, const auto& t) const {
-    return select(x > 0.0, x * (1.0 - t), -(x * t)) + softplus(select(x > 0.0, -x, x));
-  }
-};
-
 // The targets of (rows, classes) losses, each known to be a class.
 Tensor checked_classes(const char* name, const Tensor& x, const Tensor& target) {
   detail::require_floating(name, x);
@@ -80,23 +51,23 @@ Tensor checked_classes(const char* name, const Tensor& x, const Tensor& target) 
 
 Tensor mse_loss(At prediction, At target, LossOptions options) {
   check_pair("mse_loss", *prediction, *target);
-  return reduce(map(SquaredError{}, prediction, *target), options, prediction.here);
+  return reduce(map(formula::SquaredError{}, prediction, *target), options, prediction.here);
 }
 
 Tensor l1_loss(At prediction, At target, LossOptions options) {
   check_pair("l1_loss", *prediction, *target);
-  return reduce(map(AbsoluteError{}, prediction, *target), options, prediction.here);
+  return reduce(map(formula::AbsoluteError{}, prediction, *target), options, prediction.here);
 }
 
 Tensor huber_loss(At prediction, At target, double delta, LossOptions options) {
   check_pair("huber_loss", *prediction, *target);
   require(delta > 0, "huber_loss: delta must be positive, got ", delta);
-  return reduce(map(Huber{delta}, prediction, *target), options, prediction.here);
+  return reduce(map(formula::Huber{delta}, prediction, *target), options, prediction.here);
 }
 
 Tensor binary_cross_entropy_with_logits(At logits, At target, LossOptions options) {
   check_pair("binary_cross_entropy_with_logits", *logits, *target);
-  return reduce(map(BinaryCrossEntropy{}, logits, *target), options, logits.here);
+  return reduce(map(formula::BinaryCrossEntropy{}, logits, *target), options, logits.here);
 }
 
 Tensor nll_loss(At log_probabilities, At target, LossOptions options) {

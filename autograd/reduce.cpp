@@ -98,14 +98,6 @@ Tensor sum_of_integers(At x, const Plan& p, bool keepdim) {
   return record_nothing("sum", x.here, y, {&*x});
 }
 
-// s where x is the extreme element y, 0 elsewhere.
-struct Hit {
-  static constexpr const char* name = "max";
-  GRADUS_INLINE auto operator()(const auto& x, const auto& y, const auto& s) const {
-    return select(x == y, s, 0.0 * s);
-  }
-};
-
 // max and min: the gradient goes to the extreme elements, in equal shares.
 template <bool largest>
 Tensor extreme(const char* name, At x, const Axes& axes, bool keepdim) {
@@ -120,8 +112,9 @@ Tensor extreme(const char* name, At x, const Axes& axes, bool keepdim) {
   return record(name, x.here, y, wrt(x, [x = saved(x), p, axes](const Tensor& g, const Tensor& y) {
                   // No count, and so NaN, where a NaN won: nothing equals it.
                   const Tensor at = x->detach(), top = reshape(y.detach(), p.kept_ones);
-                  const Tensor hits = map(Hit{}, at, top, ones({}, g.dtype(), g.device()));
-                  return map(Hit{}, at, top, reshape(g, p.kept_ones) / sum(hits, Axes(axes), true));
+                  const Tensor hits = map(formula::Hit{}, at, top, ones({}, g.dtype(), g.device()));
+                  return map(formula::Hit{}, at, top,
+                             reshape(g, p.kept_ones) / sum(hits, Axes(axes), true));
                 }));
 }
 

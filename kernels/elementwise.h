@@ -6,9 +6,9 @@
 #pragma once
 
 #include <span>
+#include <typeinfo>
 
-#include "gradus/kernels/export.h"
-#include "gradus/kernels/view.h"
+#include "gradus/kernels/kernel.h"
 
 namespace gradus {
 
@@ -57,4 +57,27 @@ GRADUS_API void map_gradient(GradientLoop loop, const void* formula, const Exten
                              std::span<const MapGradient> gradients, void* scratch);
 
 }  // namespace cpu
+
+// On a device there is no loop to hand over: a formula's kernels are compiled with it, by nvcc
+// (cuda/map.cuh), and found by the formula's type. Lambdas and formulas of .cpp files have none.
+struct DeviceMap {
+  // y is contiguous, of the map's dtype, or bool where the formula is a comparison.
+  using Value = void (*)(const void* formula, const Extents&, std::span<const MapInput>, void* y);
+  // inputs, gradients and sums as cpu::map_gradient's; scratch of the device.
+  using Gradient = void (*)(const void* formula, const Extents&, std::span<const MapInput> inputs,
+                            std::span<const MapGradient> gradients, void* scratch);
+  Value value[5] = {};        // f32, f64, i32, i64, bf16; null: not for that dtype
+  Gradient gradient[3] = {};  // f32, f64, bf16
+};
+
+// Null where the formula has no kernels.
+GRADUS_ON_DEVICES(GRADUS_API const DeviceMap* find_map(const std::type_info& formula, int inputs))
+// Kernels of a user's formula; GRADUS_DEVICE_MAP of cuda/map.cuh calls it. `map` is of static
+// storage.
+GRADUS_ON_DEVICES(GRADUS_API void register_map(const std::type_info& formula, int inputs,
+                                               const DeviceMap& map))
+// Bytes of scratch memory for a gradient.
+GRADUS_ON_DEVICES(GRADUS_API std::int64_t map_gradient_scratch(
+    const Extents&, std::span<const MapGradient> gradients))
+
 }  // namespace gradus

@@ -246,18 +246,41 @@ namespace formula {
   ;
 
 // Names of public functions with one operand; autograd/ makes them from this list.
-#define GRADUS_ALGEBRAIC_FORMULAS(X)                                                      \
-  X(neg, Neg)                                                                             \
-  X(abs, Abs)                                                                             \
-  X(sign, Sign)                                                                           \
-  X(sqrt, Sqrt) X(rsqrt, Rsqrt) X(square, Square) X(reciprocal, Reciprocal) X(relu, Relu) \
-      X(floor, Floor) X(ceil, Ceil) X(round, Round)
-#define GRADUS_TRANSCENDENTAL_FORMULAS(X)                                               \
-  X(exp, Exp)                                                                           \
-  X(expm1, Expm1)                                                                       \
-  X(log, Log)                                                                           \
-  X(log1p, Log1p) X(sin, Sin) X(cos, Cos) X(tan, Tan) X(tanh, Tanh) X(sigmoid, Sigmoid) \
-      X(softplus, Softplus) X(erf, Erf) X(erfc, Erfc) X(silu, Silu)
+#define GRADUS_ALGEBRAIC_FORMULAS(X)                                                        \
+  X(neg, Neg)                                                                               \
+  X(abs, Abs)                                                                               \
+  X(sign, Sign)                                                                             \
+  X(sqrt, Sqrt)                                                                             \
+  X(rsqrt, Rsqrt) X(square, Square) X(reciprocal, Reciprocal) X(relu, Relu) X(floor, Floor) \
+      X(ceil, Ceil) X(round, Round)
+#define GRADUS_TRANSCENDENTAL_FORMULAS(X)                                                     \
+  X(exp, Exp)                                                                                 \
+  X(expm1, Expm1)                                                                             \
+  X(log, Log)                                                                                 \
+  X(log1p, Log1p)                                                                             \
+  X(sin, Sin) X(cos, Cos) X(tan, Tan) X(tanh, Tanh) X(sigmoid, Sigmoid) X(softplus, Softplus) \
+      X(erf, Erf) X(erfc, Erfc) X(silu, Silu)
+// The others: X(Formula, inputs, whether for integers too).
+#define GRADUS_ALGEBRAIC_FORMULAS_OF_ONE(X)                                            \
+  X(AddConstant, 1, true)                                                              \
+  X(SubConstant, 1, true)                                                              \
+  X(SubtractFrom, 1, true)                                                             \
+  X(MulConstant, 1, true) X(DivConstant, 1, false) X(DivideInto, 1, false)             \
+      X(MaximumConstant, 1, false) X(MinimumConstant, 1, false) X(LeakyRelu, 1, false) \
+          X(Clamp, 1, false)
+#define GRADUS_TRANSCENDENTAL_FORMULAS_OF_ONE(X) \
+  X(PowConstant, 1, false)                       \
+  X(Elu, 1, false) X(GeluExact, 1, false) X(GeluTanh, 1, false) X(GeluSigmoid, 1, false)
+#define GRADUS_FORMULAS_OF_SEVERAL(X)                                                          \
+  X(Add, 2, true)                                                                              \
+  X(Sub, 2, true)                                                                              \
+  X(Mul, 2, true)                                                                              \
+  X(Div, 2, false) X(Pow, 2, false) X(Maximum, 2, true) X(Minimum, 2, true) X(Where, 3, false) \
+      X(WhereConstant, 2, false) X(Hit, 3, false)
+#define GRADUS_COMPARISONS_OF_TWO(X) \
+  X(Less, 2, true)                   \
+  X(LessEqual, 2, true)              \
+  X(Greater, 2, true) X(GreaterEqual, 2, true) X(Equal, 2, true) X(NotEqual, 2, true)
 
 GRADUS_FORMULA_1(Neg, "neg", -x)
 GRADUS_FORMULA_1(Abs, "abs", abs(x))
@@ -299,6 +322,7 @@ GRADUS_FORMULA_2(Equal, "equal", a == b)
 GRADUS_FORMULA_2(NotEqual, "not_equal", a != b)
 
 GRADUS_FORMULA_C(AddConstant, "add", x + c)
+GRADUS_FORMULA_C(SubConstant, "sub", x - c)
 GRADUS_FORMULA_C(SubtractFrom, "sub", c - x)
 GRADUS_FORMULA_C(MulConstant, "mul", x* c)
 GRADUS_FORMULA_C(DivConstant, "div", x / c)
@@ -322,6 +346,13 @@ struct Where {
   static constexpr unsigned boolean_inputs = 1;
   GRADUS_INLINE auto operator()(const auto& condition, const auto& a, const auto& b) const {
     return select(condition != 0.0, a, b);
+  }
+};
+// The gradient of max and min: s where x is the extreme element y, 0 elsewhere.
+struct Hit {
+  static constexpr const char* name = "max";
+  GRADUS_INLINE auto operator()(const auto& x, const auto& y, const auto& s) const {
+    return select(x == y, s, 0.0 * s);
   }
 };
 struct WhereConstant {  // otherwise: the constant stands where the condition holds
