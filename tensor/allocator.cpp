@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <bit>
 #include <cstdlib>
 #include <mutex>
 #include <new>
@@ -13,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "gradus/kernels/size_class.h"
 #include "gradus/tensor/error.h"
 #include "gradus/tensor/sanitized.h"
 
@@ -25,19 +25,10 @@ constexpr std::int64_t huge_from = 4 << 20;     // blocks from here on have huge
 constexpr std::int64_t small_below = 64 << 10;  // blocks a thread keeps for itself
 constexpr std::int64_t arena_bytes = 32 << 20;  // what blocks between the two are cut from
 constexpr int kept_by_thread = 64;              // of each class
-constexpr int classes = 4 * 60;
+constexpr int classes = size_classes;
 
-// Four classes for each power of two: at most a quarter of a block is unused.
-int class_of(std::int64_t bytes) {
-  const auto n = static_cast<std::uint64_t>(std::max(bytes, alignment));
-  const int top = std::bit_width(n - 1) - 1;  // 2^top < n <= 2^(top+1)
-  return 4 * top + static_cast<int>((n - 1) >> (top - 2) & 3);
-}
-std::int64_t size_of(int c) {
-  const std::int64_t quarter = std::int64_t{1} << (c / 4 - 2);
-  const std::int64_t size = quarter * (c % 4 + 5);
-  return (size + alignment - 1) / alignment * alignment;
-}
+int class_of(std::int64_t bytes) { return size_class(bytes, alignment); }
+std::int64_t size_of(int c) { return class_bytes(c, alignment); }
 
 void* system_allocate(std::int64_t bytes) {
   const bool huge = bytes >= huge_from;
