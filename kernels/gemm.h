@@ -25,4 +25,17 @@ GRADUS_KERNEL(template <class T> std::int64_t gemm_scratch(const GemmShape&))
 GRADUS_KERNEL(template <class T> void gemm(const GemmShape&, double alpha, const T* a, const T* b,
                                            double beta, T* c, void* scratch))
 
+// What becomes of an element before it is rounded and stored: activation(x + bias[column]).
+enum class Activation { none, relu, gelu, gelu_tanh, gelu_sigmoid };
+template <class C>
+struct Epilogue {
+  const C* bias = nullptr;  // n numbers, or none
+  Activation activation = Activation::none;
+};
+
+// gemm with an epilogue; on devices only. C is T, or float where T is bf16: sums of bf16 are f32.
+GRADUS_ON_DEVICES(template <class T, class C> void gemm_epilogue(
+    const GemmShape&, double alpha, const T* a, const T* b, double beta, C* c, const Epilogue<C>&,
+    void* scratch))
+
 }  // namespace gradus

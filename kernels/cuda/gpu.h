@@ -16,6 +16,7 @@
 #include <cuda_runtime.h>
 
 #define GRADUS_GPU cuda
+#define GRADUS_UNROLL _Pragma("unroll")
 #define GRADUS_SHARED(T, name, dims) __shared__ T name dims
 #define GRADUS_SHARED_ALIGNED(T, name, dims, bytes) \
   __shared__ __align__(bytes)                       \
@@ -27,6 +28,7 @@
 #include "gradus/kernels/cuda/emulator/emulator.h"
 
 #define GRADUS_GPU emulated
+#define GRADUS_UNROLL
 // As types of arrays: GRADUS_SHARED(float, tile, [32][33]).
 #define GRADUS_SHARED_ALIGNED(T, name, dims, bytes)                                           \
   using name##_type = T dims;                                                                 \
