@@ -60,7 +60,8 @@ GRADUS_INLINE void each_register(int64_t begin, int64_t end, const Step& step) {
 }  // namespace
 
 int64_t sum_of_squares_scratch(int64_t elements) {
-  return tiles_of(elements) * static_cast<int64_t>(sizeof(double));
+  return std::max(tiles_of(elements), sum_of_squares_partial) *
+         static_cast<int64_t>(sizeof(double));
 }
 
 namespace cpu {

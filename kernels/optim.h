@@ -1,4 +1,6 @@
-// Optimiser steps: one pass over all parameters with their gradients and moments.
+// Optimiser steps: one pass over all parameters with their gradients and moments. On a device the
+// arrays lie there and the slices on the host. In a graph (cuda/replay.h) all numbers of a step can
+// change between replays; the arrays stay.
 #pragma once
 
 #include "gradus/kernels/kernel.h"
@@ -48,7 +50,8 @@ GRADUS_KERNEL(template <class T>
 
 // The sum of the squares of all gradients; leaves of a few hundred elements are summed in T, the
 // rest in double, in an order that follows from the sizes alone. Only gradient and n are read.
-// Scratch: sum_of_squares_scratch(total number of elements) bytes.
+// Scratch: sum_of_squares_scratch(total number of elements) bytes. Waits for the device.
+inline constexpr std::int64_t sum_of_squares_partial = 1024;  // sums that a device makes, at most
 std::int64_t sum_of_squares_scratch(std::int64_t elements);
 GRADUS_KERNEL(template <class T>
               double sum_of_squares(const Slice<T>* slices, std::int64_t count, void* scratch))

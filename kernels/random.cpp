@@ -1,13 +1,12 @@
 #include "gradus/kernels/random.h"
 
 #include <algorithm>
-#include <array>
 #include <cassert>
 #include <cstring>
-#include <numbers>
 
 #include "gradus/kernels/cpu/pool.h"
 #include "gradus/kernels/cpu/simd.h"
+#include "gradus/kernels/random_formula.h"
 
 namespace gradus::cpu::baseline {
 #define GRADUS_REGISTER_BYTES 16
@@ -34,15 +33,13 @@ GRADUS_TARGET_END
 namespace gradus::cpu {
 namespace {
 
+using namespace random_words;
+
 using std::int64_t;
 using std::uint32_t;
 using std::uint64_t;
 
 constexpr int64_t tile = 1 << 14;  // elements
-
-// Words of 64 bits come from blocks of their own, so that they share none with words of 32.
-constexpr uint64_t block_of_32(uint64_t i) { return i / 4; }
-constexpr uint64_t block_of_64(uint64_t i) { return i / 2 | uint64_t{1} << 63; }
 
 // The lower halves of a's lanes, b's above them.
 template <class W>
@@ -60,113 +57,6 @@ GRADUS_INLINE void words_in_order(PhiloxKey key, uint64_t block, W& first, W& se
   interleave(first, second);
 }
 
-template <class T>
-constexpr int mantissa = sizeof(T) == 4 ? 23 : 52;
-template <class T>
-constexpr int width = 8 * sizeof(T);
-// The bits of 2^mantissa: an integer below that, or'ed in, is a number.
-template <class T>
-constexpr T integer_base = static_cast<T>(uint64_t{1} << mantissa<T>);
-
-// The upper mantissa + 1 bits of each word as a fraction: (1 + k / 2^m) less 1, or less the number
-// before 1 where the last bit is set. Both differences are exact.
-template <class L>
-GRADUS_INLINE L fraction(typename L::Bits word) {
-  using T = typename L::value_type;
-  using Bits = typename L::Bits;
-  const Bits one = L(1.0).bits();
-  const Bits last = (word >> (width<T> - mantissa<T> - 1)) & Bits(1);
-  return L::from_bits((word >> (width<T> - mantissa<T>)) | one) - L::from_bits(one - last);
-}
-
-// A uniform number in (0, 1] with the full resolution of the word near 0, where the tail of a
-// normal comes from.
-template <class L>
-GRADUS_INLINE L positive_fraction(typename L::Bits word) {
-  using T = typename L::value_type;
-  using Bits = typename L::Bits;
-  if constexpr (sizeof(T) == 8) {
-    return fraction<L>(word) + L(0x1p-54);
-  } else {
-    const Bits base = L(integer_base<T>).bits();
-    const L high = L::from_bits((word >> 16) | base) - L(0x1p23);
-    const L low = L::from_bits((word & Bits(0xffff)) | base) - L(0x1p23 - 0.5);
-    return (high * L(0x1p16) + low) * L(0x1p-32);
-  }
-}
-
-// The functions below use no fma, so that instruction sets agree to the last bit. They follow from
-// their Taylor series, cut where a further term changes nothing.
-template <int terms>
-constexpr std::array<double, terms> sine_series(int parity) {
-  std::array<double, terms> c{};
-  double term = 1;
-  for (int i = 0; i < terms; ++i) {
-    c[i] = term;
-    const int n = 2 * i + parity;
-    term /= -(n + 1.0) * (n + 2.0);
-  }
-  return c;
-}
-template <int terms>
-constexpr std::array<double, terms> atanh_series() {
-  std::array<double, terms> c{};
-  for (int i = 0; i < terms; ++i) c[i] = 1 / (2 * i + 1.0);
-  return c;
-}
-
-// 1 + c[1] x + c[2] x^2 + ...; c[0] is 1.
-template <class L, std::size_t terms>
-GRADUS_INLINE L series(const std::array<double, terms>& c, L x) {
-  L p(c[terms - 1]);
-#pragma GCC unroll 16
-  for (std::size_t i = terms - 2; i > 0; --i) p = p * x + L(c[i]);
-  return p * x + L(1.0);
-}
-
-// log(x) = e log 2 + 2 atanh((m - 1) / (m + 1)), x = m 2^e a positive normal number, m within
-// sqrt(2) of 1.
-template <class L>
-GRADUS_INLINE L minus_two_log(L x) {
-  using T = typename L::value_type;
-  using Bits = typename L::Bits;
-  using Int = typename Bits::Int;
-  constexpr int terms = sizeof(T) == 4 ? 5 : 11;
-  static constexpr auto c = atanh_series<terms>();
-  const Bits root = L(std::numbers::sqrt2 / 2).bits();
-  const Bits shifted = x.bits() - root + L(1.0).bits();
-  constexpr int digits = mantissa<T>;
-  const Bits fraction_bits((Int{1} << digits) - 1);
-  const L base(integer_base<T>);
-  const L bias(integer_base<T> + (sizeof(T) == 4 ? 127.0 : 1023.0));
-  const L e = L::from_bits((shifted >> digits) | base.bits()) - bias;
-  const L m = L::from_bits((shifted & fraction_bits) + root);
-  const L s = (m - L(1.0)) / (m + L(1.0));
-  return e * L(-2 * std::numbers::ln2) + s * L(-4.0) * series(c, s * s);
-}
-
-// Cosine and sine of the word as a fraction of a turn: the nearest quarter, and the rest by series.
-template <class L>
-GRADUS_INLINE void turn(typename L::Bits word, L& cosine, L& sine) {
-  using T = typename L::value_type;
-  using Bits = typename L::Bits;
-  using Int = typename Bits::Int;
-  constexpr int terms = sizeof(T) == 4 ? 5 : 9;
-  static constexpr auto cosine_terms = sine_series<terms>(0), sine_terms = sine_series<terms>(1);
-  constexpr int quarter = width<T> - 2;
-  const Bits half(Int{1} << (quarter - 1)), below((Int{1} << quarter) - 1);
-  const Bits q = ((word >> (quarter - 1)) + Bits(1)) >> 1;  // the nearest quarter; 4 is 0
-  // The rest plus half a quarter: adding half of the modulus flips one bit.
-  const Bits rest = ((word ^ half) & below) >> (quarter - mantissa<T>);
-  const L x = (L::from_bits(rest | L(integer_base<T>).bits()) - L(1.5 * integer_base<T>)) *
-              L(std::numbers::pi / 2 / integer_base<T>);
-  const L xx = x * x;
-  const Bits c = series(cosine_terms, xx).bits(), s = (x * series(sine_terms, xx)).bits();
-  const Bits exchanged = (c ^ s) & (Bits(0) - (q & Bits(1)));
-  cosine = L::from_bits(c ^ exchanged ^ (((q + Bits(1)) & Bits(2)) << quarter));
-  sine = L::from_bits(s ^ exchanged ^ ((q & Bits(2)) << quarter));
-}
-
 // What fills y: `count` elements at a time, those from an index that is a multiple of it.
 template <class Set>
 struct Bits32 {
@@ -174,7 +64,7 @@ struct Bits32 {
   static constexpr int count = 2 * sizeof(W) / 4;
   GRADUS_INLINE static void draw(PhiloxKey key, uint64_t index, uint32_t* y) {
     W a(0), b(0);
-    words_in_order(key, block_of_32(index), a, b);
+    words_in_order(key, block_of<uint32_t>(index), a, b);
     std::memcpy(y, &a.v, sizeof a.v);
     std::memcpy(y + count / 2, &b.v, sizeof b.v);
   }
@@ -186,7 +76,7 @@ struct Bits64 {
   static constexpr int count = 2 * sizeof(W) / 8;
   GRADUS_INLINE static void draw(PhiloxKey key, uint64_t index, uint64_t* y) {
     W a(0), b(0);
-    words_in_order(key, block_of_64(index), a, b);
+    words_in_order(key, block_of<uint64_t>(index), a, b);
     std::memcpy(y, &a.v, sizeof a.v);
     std::memcpy(y + count / 2, &b.v, sizeof b.v);
   }
@@ -202,7 +92,7 @@ struct Uniform {
     static constexpr int count = 2 * L::size;
     GRADUS_INLINE static void draw(PhiloxKey key, uint64_t index, T* y) {
       W a(0), b(0);
-      words_in_order(key, sizeof(T) == 4 ? block_of_32(index) : block_of_64(index), a, b);
+      words_in_order(key, block_of<T>(index), a, b);
       fraction<L>(typename L::Bits((V)a.v)).store(y);
       fraction<L>(typename L::Bits((V)b.v)).store(y + L::size);
     }
@@ -219,14 +109,12 @@ struct Normal {
     static constexpr int count = 2 * L::size;
     GRADUS_INLINE static void draw(PhiloxKey key, uint64_t index, T* y) {
       W w[4] = {W(0), W(0), W(0), W(0)};
-      philox(key.seed, key.stream, sizeof(T) == 4 ? block_of_32(index) : block_of_64(index), w);
+      philox(key.seed, key.stream, block_of<T>(index), w);
       // A block is two pairs of floats, or one pair of doubles.
       const W even = sizeof(T) == 4 ? join(w[0], w[2]) : join(w[0], w[1]);
       const W odd = sizeof(T) == 4 ? join(w[1], w[3]) : join(w[2], w[3]);
-      const L radius = sqrt(minus_two_log(positive_fraction<L>(typename L::Bits((V)even.v))));
-      L cosine, sine;
-      turn(typename L::Bits((V)odd.v), cosine, sine);
-      L a = radius * cosine, b = radius * sine;
+      L a, b;
+      normal_pair(typename L::Bits((V)even.v), typename L::Bits((V)odd.v), a, b);
       interleave(a, b);
       a.store(y);
       b.store(y + L::size);

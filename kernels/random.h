@@ -12,7 +12,8 @@ struct PhiloxKey {
 };
 
 // Each kernel writes the numbers of elements offset, offset + 1, ..., offset + n - 1 (modulo 2^64).
-// So n numbers, or the same in two calls with the second offset moved on, are the same bits.
+// So n numbers, or the same in two calls with the second offset moved on, are the same bits. In a
+// graph (cuda/replay.h) the offset can change between replays.
 
 // The words themselves: element i is word i % 4 of block i / 4.
 GRADUS_KERNEL(void random_bits(PhiloxKey, std::uint64_t offset, std::int64_t n, std::uint32_t* y))
