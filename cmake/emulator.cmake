@@ -49,5 +49,11 @@ if(GRADUS_BUILD_TESTS AND kernels_of_tests)
   add_library(gradus_emulated_tests STATIC EXCLUDE_FROM_ALL)
   gradus_emulate(gradus_emulated_tests tests/cuda)
   set_target_properties(gradus_emulated_tests PROPERTIES LINKER_LANGUAGE CXX)
-  target_link_libraries(gradus_emulated_tests PUBLIC gradus_emulated)
 endif()
+
+# gradus_link_emulated(target libraries...): they and the emulator, whole.
+function(gradus_link_emulated target)
+  list(JOIN ARGN , more)
+  target_link_libraries(${target} PRIVATE
+    $<LINK_LIBRARY:WHOLE_ARCHIVE,gradus_emulated$<$<BOOL:${more}>:,${more}>>)
+endfunction()
