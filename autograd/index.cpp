@@ -16,7 +16,7 @@ Tensor checked_ids(const char* name, const Tensor& ids, std::int64_t limit) {
   detail::require_dtype(name, ids, DType::i64, "indices");
   const Tensor flat = contiguous_value(ids);
   const std::int64_t* p = flat.data<std::int64_t>();
-  const std::int64_t bad = cpu::find_out_of_range(p, flat.numel(), limit);
+  const std::int64_t bad = cpu::find_out_of_range(name, p, flat.numel(), limit);
   if (bad >= 0)
     fail(name, ": index ", p[bad], " at position ", bad, " lies outside of [0, ", limit, ")");
   return flat;

@@ -41,7 +41,7 @@ Tensor checked_classes(const char* name, const Tensor& x, const Tensor& target) 
           target.shape());
   const Tensor ids = detail::contiguous_value(target);
   const std::int64_t* p = ids.data<std::int64_t>();
-  const std::int64_t bad = cpu::find_out_of_range(p, ids.numel(), x.size(1));
+  const std::int64_t bad = cpu::find_out_of_range(name, p, ids.numel(), x.size(1));
   if (bad >= 0)
     fail(name, ": target ", p[bad], " at position ", bad, " lies outside of [0, ", x.size(1), ")");
   return ids;

@@ -23,4 +23,16 @@ struct bf16 {
   friend constexpr bool operator==(bf16 a, bf16 b) { return float(a) == float(b); }
 };
 
+// The number in which elements of type T are computed.
+template <class T>
+struct ComputedIn {
+  using type = T;
+};
+template <>
+struct ComputedIn<bf16> {
+  using type = float;
+};
+template <class T>
+using computed = typename ComputedIn<T>::type;
+
 }  // namespace gradus

@@ -43,7 +43,7 @@ void add_in_tiles(const IndexShape& s, const Add& add) {
 
 }  // namespace
 
-Index find_out_of_range(const Index* index, Index n, Index limit) {
+Index find_out_of_range(const char*, const Index* index, Index n, Index limit) {
   constexpr Index block = 64;
   std::atomic<Index> found{n};
   in_tiles(n, 1, [&](Index begin, Index end) {

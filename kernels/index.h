@@ -1,14 +1,17 @@
 // Reading and adding through indices. Arrays are contiguous, seen as (outer, axis, inner); indices
-// count along the middle axis and lie in [0, axis), which the caller checks.
+// count along the middle axis and lie in [0, axis), which the caller checks. Devices do not report
+// back: there an index outside reads 0 and adds nothing.
 #pragma once
 
 #include "gradus/kernels/kernel.h"
 
 namespace gradus {
 
-// The first position whose index lies outside [0, limit), or -1.
-GRADUS_KERNEL(std::int64_t find_out_of_range(const std::int64_t* index, std::int64_t n,
-                                             std::int64_t limit))
+// The first position whose index lies outside [0, limit), or -1. Devices always return -1 and note
+// it in findings() of cuda/runtime.h as found by `operation`, a text of static storage: the next
+// call that waits for the device throws.
+GRADUS_KERNEL(std::int64_t find_out_of_range(const char* operation, const std::int64_t* index,
+                                             std::int64_t n, std::int64_t limit))
 
 // How gather, index_select and their adjoints see their operands: the indexed array is
 // (outer, axis, inner), the picked one (outer, picks, inner).

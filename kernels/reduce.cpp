@@ -39,6 +39,22 @@ ReduceShape reduce_shape(const Extents& extents, const Index* stride, unsigned a
   return s;
 }
 
+ReduceShape in_memory_order(const ReduceShape& s) {
+  int order[max_rank];
+  for (int i = 0; i < s.reduced.rank; ++i) {
+    int at = i;
+    for (; at > 0 && std::abs(s.reduced_stride[order[at - 1]]) < std::abs(s.reduced_stride[i]);
+         --at)
+      order[at] = order[at - 1];
+    order[at] = i;
+  }
+  ReduceShape r = s;
+  r.reduced.rank = 0;
+  for (int i = 0; i < s.reduced.rank; ++i)
+    append(r.reduced, r.reduced_stride, s.reduced.size[order[i]], s.reduced_stride[order[i]]);
+  return r;
+}
+
 namespace cpu {
 namespace {
 
@@ -65,24 +81,6 @@ struct ShiftedExp {
     return exp(x - shift);
   }
 };
-
-// Sums care little for the order of their terms, memory does: largest strides outermost, then
-// merged.
-ReduceShape in_memory_order(const ReduceShape& s) {
-  int order[max_rank];
-  for (int i = 0; i < s.reduced.rank; ++i) {
-    int at = i;
-    for (; at > 0 && std::abs(s.reduced_stride[order[at - 1]]) < std::abs(s.reduced_stride[i]);
-         --at)
-      order[at] = order[at - 1];
-    order[at] = i;
-  }
-  ReduceShape r = s;
-  r.reduced.rank = 0;
-  for (int i = 0; i < s.reduced.rank; ++i)
-    append(r.reduced, r.reduced_stride, s.reduced.size[order[i]], s.reduced_stride[order[i]]);
-  return r;
-}
 
 // One reduction's operands, the layout of its loops, and how its work is cut: into tiles of
 // `outputs` outputs, or, where those are few and long, into `chunks` of the reduced loops.

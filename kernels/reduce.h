@@ -19,6 +19,10 @@ struct ReduceShape {
 // neighbours that one stride can walk are merged; their order stays.
 ReduceShape reduce_shape(const Extents& extents, const std::int64_t* stride, unsigned axes);
 
+// The same nest with the reduced loops of the largest strides outermost, then merged: sums care
+// little for the order of their terms, memory does.
+ReduceShape in_memory_order(const ReduceShape&);
+
 // y has one element for each output, contiguous. x and y must not overlap. Nothing is reduced: sum
 // and logsumexp take their empty values 0 and -inf, prod 1; max, min and argmax require an element.
 GRADUS_KERNEL(template <class T> void sum(const T* x, const ReduceShape&, T* y))

@@ -185,13 +185,13 @@ TEST(ConvertKernel, EveryLengthIsWhole) {
 
 TEST(IndexKernel, TheFirstBadIndexIsNamed) {
   std::vector<std::int64_t> index(300000, 4);
-  EXPECT_EQ(cpu::find_out_of_range(index.data(), 300000, 5), -1);
-  EXPECT_EQ(cpu::find_out_of_range(index.data(), 0, 0), -1);
+  EXPECT_EQ(cpu::find_out_of_range("test", index.data(), 300000, 5), -1);
+  EXPECT_EQ(cpu::find_out_of_range("test", index.data(), 0, 0), -1);
   index[299999] = 5;
-  EXPECT_EQ(cpu::find_out_of_range(index.data(), 300000, 5), 299999);
+  EXPECT_EQ(cpu::find_out_of_range("test", index.data(), 300000, 5), 299999);
   index[70000] = -1;
-  EXPECT_EQ(cpu::find_out_of_range(index.data(), 300000, 5), 70000);
-  EXPECT_EQ(cpu::find_out_of_range(index.data(), 300000, 4), 0);
+  EXPECT_EQ(cpu::find_out_of_range("test", index.data(), 300000, 5), 70000);
+  EXPECT_EQ(cpu::find_out_of_range("test", index.data(), 300000, 4), 0);
 }
 
 IndexShape random_shape(Random& random) {
