@@ -4,6 +4,8 @@
 
 #include <cstdint>
 #include <functional>
+#include <set>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -46,7 +48,11 @@ std::vector<int> run(const char* name, bool written = true) {
                        [&] { wrong.kernel(data, 40); });
     after.assign(data, data + words);
   } catch (...) {
-    emulator::device_free(data);
+    EXPECT_TRUE(emulator::covers(data, words * sizeof(int)));
+    try {
+      emulator::device_free(data);
+    } catch (const emulator::Error&) {  // the kernel's report says more
+    }
     throw;
   }
   emulator::device_free(data);
@@ -174,7 +180,8 @@ TEST_F(EmulatorReports, TooMuchSharedMemory) {
 TEST_F(EmulatorReports, RacesWithinABlock) {
   expect_race("no_warp_barrier",
               {"with no barrier between: byte ", "shared array 'a'", "wrong.cu:"});
-  expect_race("shuffle_taken_for_a_barrier", {"with no barrier between"});
+  if (emulator::race_build())  // elsewhere the lanes of a shuffle do wait for each other
+    expect("shuffle_taken_for_a_barrier", {"with no barrier between"});
   expect_race("read_after_write", {"with no barrier between", "the shared array 'a'"});
   expect_race("write_after_read", {"with no barrier between", "the shared array 'a'"});
   expect_race("write_after_write", {"write after write with no barrier between: byte 0"});
@@ -240,13 +247,17 @@ TEST(EmulatorMemory, BlocksBeginAsNaNAndAreKnown) {
   EXPECT_NO_THROW(emulator::device_free(nullptr));
 }
 
-// More than the range of addresses holds, of changing sizes.
+// What was freed rests, and is then handed out again.
 TEST(EmulatorMemory, IsUsedAgain) {
-  for (std::size_t i = 0; i < 3000; ++i) {
-    void* const block = emulator::device_allocate((std::size_t(1) << 20) + i * 977);
+  std::set<void*> addresses;
+  for (int i = 0; i < 200; ++i) {
+    void* const block = emulator::device_allocate(1 << 20);
     ASSERT_NE(block, nullptr);
+    addresses.insert(block);
     emulator::device_free(block);
   }
+  EXPECT_GT(addresses.size(), 10u);
+  EXPECT_LT(addresses.size(), 100u);
   EXPECT_EQ(emulator::device_allocate(std::size_t(1) << 50), nullptr);
 }
 

@@ -144,12 +144,16 @@ __global__ void no_warp_barrier(int* data, int) {
 }
 __global__ void shuffle_taken_for_a_barrier(int* data, int) {
   GRADUS_SHARED(int, a, [64]);
+  a[me()] = 0;
+  __syncthreads();
   a[me()] = me();
   __shfl_xor_sync(full_mask, me(), 1);
   data[me()] = a[me() ^ 1];
 }
 __global__ void read_after_write(int* data, int) {
   GRADUS_SHARED(int, a, [64]);
+  a[me()] = 0;
+  __syncthreads();
   a[me()] = me();
   data[me()] = a[63 - me()];
 }
@@ -200,6 +204,8 @@ __global__ void copy_without_commit(int* data, int) {
 }
 __global__ void copy_without_barrier(int* data, int) {
   GRADUS_SHARED_ALIGNED(int, a, [256], 16);
+  for (int i = me(); i < 256; i += 64) a[i] = 0;
+  __syncthreads();
   copy(a, data);
   cp_async_commit();
   cp_async_wait<0>();

@@ -86,7 +86,9 @@ struct Block {
   void suspend();  // the current thread, until it is ready and chosen; throws what was found
   bool coin();     // never heads but under the random schedule
   Thread& thread_of(unsigned warp, unsigned lane) { return threads[warp * lanes_per_warp + lane]; }
-  unsigned lanes_of(unsigned warp) const;
+  unsigned lanes_of(unsigned warp) const {
+    return size < (warp + 1) * lanes_per_warp ? size - warp * lanes_per_warp : lanes_per_warp;
+  }
 
   // ---- meeting (rendezvous.cpp)
   void release_barrier();

@@ -155,10 +155,6 @@ Thread& Block::take_ready() {
 
 bool Block::coin() { return grid->options.schedule == Schedule::random && (random() & 1); }
 
-unsigned Block::lanes_of(unsigned warp) const {
-  return std::min(lanes_per_warp, size - warp * lanes_per_warp);
-}
-
 void Block::switch_to(Fiber& fiber) { std::exchange(running_, &fiber)->switch_to(fiber); }
 
 Fiber& Block::idle_fiber() {

@@ -83,8 +83,8 @@ void warp_op(std::uint32_t mask, Op op, void* payload, WarpFn perform, void* ext
                                                                  : warp.arrived == mask;
   if (all) {
     if (perform) {
-      void* payloads[lanes_per_warp] = {};
-      for (unsigned i = 0; i < block.lanes_of(self.warp); ++i)
+      void* payloads[lanes_per_warp];  // of the lanes in the mask
+      for (unsigned i = 0, lanes = block.lanes_of(self.warp); i < lanes; ++i)
         payloads[i] = block.thread_of(self.warp, i).payload;
       try {
         perform(payloads, mask, extra);
@@ -139,6 +139,7 @@ void Block::release_warp(unsigned number, std::uint32_t mask, Op op) {
 void Block::exit_warp(const Thread& thread) {
   Warp& warp = warps[thread.warp];
   warp.exited |= 1u << thread.lane;
+  if (warp.arrived == 0) return;
   for (unsigned i = 0; i < lanes_of(thread.warp); ++i) {
     const Thread& other = thread_of(thread.warp, i);
     if (other.waiting == Op::none || other.waiting == Op::barrier || other.done) continue;

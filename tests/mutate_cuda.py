@@ -1,0 +1,178 @@
+#!/usr/bin/env python3
+"""Deletes one barrier, wait, commit or shuffle of the CUDA sources at a time and sees who notices.
+
+    tests/mutate_cuda.py --plain BUILD --race BUILD [--filter GTEST_FILTER] [--only SUBSTRING] [file...]
+
+BUILD: configured build folders of this source tree, the second with GRADUS_EMULATOR_CHECK=race (either
+may be left out). For each mutant only its objects are compiled, from a copy of the sources, and the
+emulated tests run under three schedules. A mutant is noticed when a test fails, crashes or hangs.
+Ends with 1 when one is missed by every build. The sources are never touched.
+"""
+import argparse
+import json
+import os
+import pathlib
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+# What may be deleted, and what takes its place.
+SITES = [
+    (re.compile(r"\b__syncthreads\(\);"), ";"),
+    (re.compile(r"\b__syncwarp\([^;]*\);"), ";"),
+    (re.compile(r"\b__threadfence\(\);"), ";"),
+    (re.compile(r"\bcp_async_wait<\w+>\(\);"), ";"),
+    (re.compile(r"\bcp_async_commit\(\);"), ";"),
+    (re.compile(r"\b__shfl(?:_\w+)?_sync\(\s*\w+,\s*([^,()]+),\s*[^()]+\)"), r"\1"),
+    (re.compile(r"\b__syncthreads_(?:or|and|count)\(([^()]+)\)"), r"(\1)"),
+]
+
+
+def sites(path):
+    """(begin, end, replacement, line, text) of each thing that can be deleted, comments excepted."""
+    text = path.read_text()
+    for pattern, replacement in SITES:
+        for match in pattern.finditer(text):
+            begin = text.rfind("\n", 0, match.start()) + 1
+            before = text[begin : match.start()]
+            # The definition of a helper of that name is no use of it.
+            if "//" in before or before.lstrip().startswith(("#define", "GRADUS_DEVICE", "inline")):
+                continue
+            line = text.count("\n", 0, match.start()) + 1
+            yield match.start(), match.end(), match.expand(replacement), line, match.group(0)
+
+
+class Build:
+    """A build folder: how its emulated objects are compiled, and how its tests are linked."""
+
+    def __init__(self, folder, scratch):
+        self.folder = pathlib.Path(folder).resolve()
+        self.scratch = scratch
+        commands = subprocess.run(["ninja", "-C", self.folder, "-t", "compdb"], check=True,
+                                  capture_output=True, text=True).stdout
+        self.compile = {}  # wrapper -> command
+        for entry in json.loads(commands):
+            if "/emulated/" in entry["file"] and entry["file"].endswith(".cu.cpp"):
+                self.compile[entry["file"]] = self.plain(shlex.split(entry["command"]))
+        link = subprocess.run(["ninja", "-C", self.folder, "-t", "commands", "-s", "gradus_tests"],
+                              check=True, capture_output=True, text=True).stdout
+        self.link = shlex.split(link.strip().splitlines()[-1])
+        self.sources = {wrapper: self.depends(wrapper) for wrapper in self.compile}
+
+    @staticmethod
+    def plain(command):
+        """Without what writes dependency files."""
+        for option, arguments in (("-MD", 0), ("-MT", 1), ("-MF", 1)):
+            while option in command:
+                at = command.index(option)
+                del command[at : at + 1 + arguments]
+        return command
+
+    def depends(self, wrapper):
+        """The sources of the tree that a wrapper's object is made of."""
+        command = [a for a in self.compile[wrapper] if a != "-c"]
+        command = command[: command.index("-o")] + ["-MM", wrapper]
+        out = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=True).stdout
+        return {os.path.realpath(os.path.join(self.folder, p)) for p in
+                out.replace("\\\n", " ").split(":", 1)[1].split()}
+
+    def make(self, mutant):
+        """The tests with the objects that the mutated file is part of; None when it does not compile."""
+        objects = []
+        for number, (wrapper, sources) in enumerate(self.compile.items()):
+            if str(mutant) not in self.sources[wrapper]:
+                continue
+            made = str(self.scratch / f"{number}.o")
+            command = [made if a.endswith(".cpp.o") else a for a in self.compile[wrapper]]
+            # The copy of the tree goes before the tree.
+            first = next(i for i, a in enumerate(command) if a.startswith("-I"))
+            command.insert(first, f"-I{self.scratch}/include")
+            if subprocess.run(command, cwd=self.folder, capture_output=True).returncode:
+                return None
+            objects.append(made)
+        program = str(self.scratch / "tests")
+        at = self.link.index("-o")
+        command = self.link[: at + 1] + [program] + self.link[at + 2 :]
+        # Linked first, they win over the archives' members of the same names.
+        command[at:at] = objects + ["-Wl,--allow-multiple-definition"]
+        shell = " ".join(a if a in ("&&", ":") else shlex.quote(a) for a in command)
+        linked = subprocess.run(shell, shell=True, cwd=self.folder, capture_output=True, text=True)
+        if linked.returncode:
+            raise SystemExit(linked.stderr)
+        return program
+
+
+def verdict(program, tests, seconds):
+    """What the tests say under the three schedules: the first failure, or nothing."""
+    for schedule in ("forward", "reverse", "random:1"):
+        environment = dict(os.environ, GRADUS_EMULATOR_SCHEDULE=schedule)
+        try:
+            done = subprocess.run([program, f"--gtest_filter={tests}", "--gtest_fail_fast"],
+                                  capture_output=True, text=True, timeout=seconds, env=environment)
+        except subprocess.TimeoutExpired:
+            return f"{schedule}: hangs"
+        if done.returncode < 0:
+            return f"{schedule}: signal {-done.returncode}"
+        if done.returncode:
+            output = done.stdout + done.stderr
+            found = re.search(r"kernel .*?: (.*)", output) or re.search(r"\[  FAILED  \] (\S+)", output)
+            return f"{schedule}: {found.group(1)[:60] if found else 'fails'}"
+    return None
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--plain")
+    parser.add_argument("--race")
+    parser.add_argument("--filter", default="Cuda*:*Emulated*")
+    parser.add_argument("--only", default="", help="mutate only lines that hold this text")
+    parser.add_argument("--seconds", type=float, default=300, help="for one run of the tests")
+    parser.add_argument("files", nargs="*", type=pathlib.Path)
+    options = parser.parse_args()
+    folders = [(n, f) for n, f in (("plain", options.plain), ("race", options.race)) if f]
+    if not folders:
+        parser.error("at least one of --plain and --race")
+    files = [f.resolve() for f in options.files] or sorted(
+        [*ROOT.glob("kernels/*.cu"), *ROOT.glob("kernels/cuda/*.cu"), *ROOT.glob("kernels/cuda/*.cuh"),
+         ROOT / "kernels/cuda/matrix.h"])
+    with tempfile.TemporaryDirectory() as temporary:
+        scratch = pathlib.Path(temporary)
+        copy = scratch / "include/gradus"
+        shutil.copytree(ROOT / "kernels", copy / "kernels")
+        (copy / "tests").mkdir()
+        shutil.copytree(ROOT / "tests/cuda", copy / "tests/cuda")
+        builds = [(name, Build(folder, scratch)) for name, folder in folders]
+        for name, build in builds:
+            said = verdict(str(build.folder / "gradus_tests"), options.filter, options.seconds)
+            if said:
+                raise SystemExit(f"{name}: the tests fail before anything is mutated: {said}")
+        missed = total = 0
+        for path in files:
+            relative = path.relative_to(ROOT)
+            text = path.read_text()
+            for begin, end, replacement, line, found in sites(path):
+                if options.only not in found:
+                    continue
+                (copy / relative).write_text(text[:begin] + replacement + text[end:])
+                said = {}
+                for name, build in builds:
+                    program = build.make(path)
+                    said[name] = "does not compile" if program is None else verdict(
+                        program, options.filter, options.seconds)
+                total += 1
+                noticed = any(said.values())
+                missed += not noticed
+                print(f"{'ok    ' if noticed else 'MISSED'} {relative}:{line} {' '.join(found.split())}")
+                for name, text_said in said.items():
+                    print(f"         {name}: {text_said or 'not noticed'}", flush=True)
+            (copy / relative).write_text(text)
+        print(f"{total} mutants, {missed} missed")
+        sys.exit(missed != 0)
+
+
+if __name__ == "__main__":
+    main()
