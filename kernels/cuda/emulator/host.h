@@ -159,7 +159,7 @@ std::string report();
 
 // ---- for tests
 enum class StreamOrder { lazy, eager, random };
-void set_stream_order(StreamOrder order, std::uint64_t seed = 1);
+StreamOrder set_stream_order(StreamOrder order, std::uint64_t seed = 1);  // the one before
 // Drops queued work and the errors of all devices, as a new process would.
 void reset_devices();
 // What cudaGetDeviceCount and cudaDriverGetVersion answer; version 0: no driver at all.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <utility>
 
 #include "gradus/kernels/cuda/emulator/engine.h"
 #include "gradus/kernels/cuda/emulator/memory.h"
@@ -135,11 +136,11 @@ std::string report() {
   return m.device(caller.device).report;
 }
 
-void set_stream_order(StreamOrder order, std::uint64_t seed) {
+StreamOrder set_stream_order(StreamOrder order, std::uint64_t seed) {
   Machine& m = machine();
   const Lock lock(m.mutex);
-  m.streams.order = order;
   m.streams.random.seed(seed);
+  return std::exchange(m.streams.order, order);
 }
 
 void reset_devices() {
