@@ -20,8 +20,7 @@ struct Mode {
 [[gnu::tls_model("initial-exec")]] thread_local Mode mode;
 
 // Nodes whose last reference is gone, waiting to be destroyed: a long chain is released by a loop,
-// not by recursion. Releasing may not fail, so the list needs no memory: a dead node's name leads
-// to the next one.
+// not by recursion. Releasing may not fail, so the list runs through the nodes.
 struct Graveyard {
   Node* first = nullptr;
   bool draining = false;
@@ -79,13 +78,13 @@ void release(Node* n) noexcept {
   if (!n->drop_reference()) return;
   Graveyard& g = graveyard;
   if (g.draining) {
-    n->name = reinterpret_cast<const char*>(std::exchange(g.first, n));
+    n->next_ = std::exchange(g.first, n);
     return;
   }
   g.draining = true;
   delete n;
   while (Node* next = g.first) {
-    g.first = reinterpret_cast<Node*>(const_cast<char*>(next->name));
+    g.first = next->next_;
     delete next;
   }
   g.draining = false;

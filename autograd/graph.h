@@ -85,6 +85,8 @@ class GRADUS_API Node : public Counted, public SmallObject {
   explicit Node(bool leaf = false) : leaf_(leaf) {}
 
  private:
+  friend void release(Node*) noexcept;
+  Node* next_ = nullptr;  // of those that wait to be destroyed
   bool leaf_;
 };
 

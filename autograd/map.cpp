@@ -6,6 +6,7 @@
 #include "gradus/autograd/ops.h"
 #include "gradus/autograd/walk.h"
 #include "gradus/tensor/copy.h"
+#include "gradus/tensor/dispatch.h"
 
 namespace gradus::detail {
 namespace {
@@ -27,6 +28,7 @@ bool is_boolean_input(const MapOp& op, int k) { return op.boolean_inputs >> k & 
 // Dtype, device and result shape of the operands; throws where they do not go together.
 struct Operands {
   DType dtype = DType::f32;
+  Device device;
   Shape shape;
   bool same = true;  // all contiguous, of one shape, none boolean
 };
@@ -39,14 +41,17 @@ Operands check_operands(const MapOp& op, const Tensor* const* x) {
     if (is_boolean_input(op, k)) {
       require(x[k]->dtype() == DType::boolean, op.name, ": operand ", k, " must be boolean, got ",
               x[k]->dtype());
+      require_same_device(op.name, *x[0], *x[k]);
       r.same = false;
     } else if (!first) {
       first = x[k];
+      require_same_device(op.name, *x[0], *x[k]);
     } else {
       require_same_dtype(op.name, *first, *x[k]);
     }
   }
   r.dtype = first->dtype();
+  r.device = first->device();
   r.shape = x[0]->shape();
   r.same = r.same && x[0]->is_contiguous();
   for (int k = 1; k < op.inputs; ++k) {
@@ -69,11 +74,18 @@ MapInput map_input(const Tensor& t, const Shape& shape) {
   return input;
 }
 
+// The kernels of a formula on a device; null where there are none.
+const DeviceMap* kernels_of(const MapOp& op, Device device) {
+  return GRADUS_RUN_ON_DEVICE(device, find_map(*op.formula, op.inputs));
+}
+
 constexpr std::int64_t direct_elements = 16384;  // below: one call of the loop, no walk
 
-void run_value(const MapOp& op, MapLoop loop, const void* formula, const Operands& operands,
+void run_value(const MapOp& op, int dtype, const void* formula, const Operands& operands,
                const Tensor* const* x, const Tensor& y) {
-  if (operands.same && y.numel() <= direct_elements && !op.boolean_result) {
+  const MapLoop loop = op.value[dtype];
+  const bool on_cpu = operands.device == Device::cpu;
+  if (on_cpu && operands.same && y.numel() <= direct_elements && !op.boolean_result) {
     const void* data[max_map_inputs];
     for (int k = 0; k < op.inputs; ++k) data[k] = first_byte(*x[k]);
     loop(formula, data, first_byte_mutable(y), y.numel(), false);
@@ -83,6 +95,9 @@ void run_value(const MapOp& op, MapLoop loop, const void* formula, const Operand
   for (int k = 0; k < op.inputs; ++k) inputs[k] = map_input(*x[k], operands.shape);
   const std::span<const MapInput> in(inputs, static_cast<std::size_t>(op.inputs));
   const Extents extents = extents_of(operands.shape);
+  if (!on_cpu)
+    return kernels_of(op, operands.device)->value[dtype](formula, extents, in,
+                                                         first_byte_mutable(y));
   auto run = [&](auto zero) {
     using T = decltype(zero);
     if (op.boolean_result)
@@ -168,7 +183,8 @@ class MapNode final : public Node {
       return;
     }
     const GradientLoop loop = op_.gradient[g.dtype() == DType::f64];
-    bool direct = g.is_contiguous() && g.numel() <= direct_elements;
+    const bool on_cpu = g.device() == Device::cpu;
+    bool direct = on_cpu && g.is_contiguous() && g.numel() <= direct_elements;
     for (int k = 0; k < K; ++k) {
       if (wanted[k]) out[k] = empty(shapes_[k], g.dtype(), g.device());
       direct = direct && (!wanted[k] || shapes_[k] == g.shape()) &&
@@ -199,10 +215,13 @@ class MapNode final : public Node {
       gradients[k].count = out[k].numel();
     }
     const Extents extents = extents_of(g.shape());
-    const std::int64_t bytes = cpu::map_gradient_scratch(extents, gradients);
+    const std::int64_t bytes = GRADUS_RUN(g.device(), map_gradient_scratch(extents, gradients));
     const Tensor scratch = empty({bytes}, DType::u8, g.device());
     void* const memory = first_byte_mutable(scratch);
-    if (g.dtype() == DType::f64)
+    if (!on_cpu)
+      kernels_of(op_, g.device())->gradient[g.dtype() == DType::f64](formula_, extents, inputs,
+                                                                     gradients, memory);
+    else if (g.dtype() == DType::f64)
       cpu::map_gradient<double>(loop, formula_, extents, inputs, gradients, memory);
     else
       cpu::map_gradient<float>(loop, formula_, extents, inputs, gradients, memory);
@@ -228,9 +247,14 @@ Node* make_node(const MapOp& op, const void* formula, const Tensor* const* x, co
 Tensor run_map(const MapOp& op, const void* formula, const Tensor* const* x, Here here) {
   const Operands operands = check_operands(op, x);
   const int t = dtype_index(op, operands.dtype);
+  if (operands.device != Device::cpu && !kernels_of(op, operands.device)) {
+    std::vector<Tensor> inputs;
+    for (int k = 0; k < op.inputs; ++k) inputs.push_back(*x[k]);
+    return op.composed(formula, inputs.data());
+  }
   Tensor y = empty(operands.shape, op.boolean_result ? DType::boolean : operands.dtype,
-                   x[op.inputs - 1]->device());
-  run_value(op, op.value[t], formula, operands, x, y);
+                   operands.device);
+  run_value(op, t, formula, operands, x, y);
 
   bool any = false;
   for (int k = 0; k < op.inputs; ++k) any = any || active(*x[k]);
@@ -254,7 +278,7 @@ void add_in_place(const Tensor& sum, const Tensor& term) {
   const formula::Add f;
   const Tensor* x[] = {&sum, &term};
   const Operands operands = check_operands(op, x);
-  run_value(op, op.value[dtype_index(op, sum.dtype())], &f, operands, x, sum);
+  run_value(op, dtype_index(op, sum.dtype()), &f, operands, x, sum);
 }
 
 }  // namespace gradus::detail

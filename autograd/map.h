@@ -11,6 +11,7 @@
 #pragma once
 
 #include <type_traits>
+#include <typeinfo>
 
 #include "gradus/autograd/graph.h"
 #include "gradus/kernels/map_loops.h"
@@ -28,6 +29,10 @@ struct MapOp {
   GradientLoop gradient[2];  // f32, f64
   // As gradient_reads() tells it, `inputs` being K.
   unsigned (*reads)(const void* formula, int k);
+  // What finds the kernels of a device.
+  const std::type_info* formula;
+  // The value in primitive operations: what a device runs that has no kernel of the formula.
+  Tensor (*composed)(const void* formula, const Tensor* x);
   // The gradient with respect to input k, in primitive operations.
   Tensor (*definition)(const void* formula, int k, const Tensor& g, const Tensor* x,
                        const Tensor& y);
@@ -73,6 +78,11 @@ Tensor map_definition(const void* formula, int k, const Tensor& g, const Tensor*
   return d;
 }
 
+template <class F, int K, std::size_t... I>
+Tensor map_composed(const void* formula, const Tensor* x, std::index_sequence<I...>) {
+  return (*static_cast<const F*>(formula))(x[I]...);
+}
+
 template <std::size_t, class L>
 struct Repeated {
   using type = const L&;
@@ -99,6 +109,8 @@ const MapOp& map_op() {
             {&map_loop<F, float, K>, &map_loop<F, double, K>, nullptr, nullptr},
             {nullptr, nullptr},
             nullptr,
+            &typeid(F),
+            [](const void* f, const Tensor* x) { return map_composed<F, K>(f, x, Indices{}); },
             nullptr,
             std::is_empty_v<F> ? 0 : static_cast<int>(sizeof(F))};
     if constexpr (integers) {

@@ -33,9 +33,9 @@ struct Config : TrainingFlags {
     options.add("beta", &beta, "weight of the KL divergence in the loss", {.low = 0});
     options.add(
         "iwae", &iwae,
-        "train on the importance-weighted bound of so many samples, instead of the ELBO with "
-        "its KL divergence in closed form",
-        {.low = 1});
+        "train on the importance-weighted bound of so many samples; 0: on the ELBO with its KL "
+        "divergence in closed form",
+        {.low = 0});
     options.add("epochs", &epochs, "passes over the training images",
                 {.low = 1, .may_change = true});
     options.add("batch", &batch, "images in a step", {.low = 1});

@@ -38,7 +38,7 @@ expect 2 "did you mean --batch?" --bacth 3
 expect 2 "--batch: must be an integer, at least 1" --batch 0
 expect 2 "--device: must be cpu" --device cuda
 expect 0 "--iwae" --help
-expect 2 "--iwae: must be an integer, at least 1: is 0" --iwae 0
+expect 2 "--iwae: must be an integer, at least 0: is -1" --iwae -1
 expect 2 "--iwae --beta" --iwae 5 --beta 2
 for wish in ISA=sse9 THREADS=0 THREADS=257 THREADS=two THREADS=2x THREADS=; do
   export "GRADUS_$wish"

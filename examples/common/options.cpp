@@ -194,7 +194,7 @@ bool Options::read_command_line(int argc, const char* const* argv) {
 }
 
 void Options::read_json(const Path& path) {
-  const Json values = parse_file(path), now = json();
+  const Json values = parse_file(path);
   for (const auto& [key, value] : values.items()) {
     const auto flag = std::find_if(
         flags_.begin(), flags_.end(),
@@ -206,8 +206,6 @@ void Options::read_json(const Path& path) {
       }
       refuse<UsageError>(path.string(), ": unknown key ", key, hint(nearest(key, known)));
     }
-    // A default may lie outside of its rule: it then says that the flag was not given.
-    if (value.dump() == now[key].dump()) continue;
     assign(flag->field, flag->rule, value, path.string() + ": " + key);
   }
 }
