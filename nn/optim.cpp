@@ -9,6 +9,7 @@
 #include "gradus/nn/module.h"
 #include "gradus/tensor/copy.h"
 #include "gradus/tensor/dispatch.h"
+#include "gradus/tensor/replay.h"
 
 namespace gradus::optim {
 namespace {
@@ -134,11 +135,13 @@ void Optimizer::step(const std::vector<Tensor>& gradients, Here here) {
   for (Moments& m : moments_)
     for (std::size_t i = 0; i < parameters_.size(); ++i) follow(m.tensors[i], parameters_[i]);
   // Whatever needs memory comes first: a step is done as a whole or not at all.
-  const auto floats = slices<float>(values, here);
-  const auto doubles = slices<double>(values, here);
-  ++steps_;
-  if (!floats.empty()) run(floats.data(), std::ssize(floats));
-  if (!doubles.empty()) run(doubles.data(), std::ssize(doubles));
+  gradus::detail::call_at_replays([this, values = std::move(values), here] {
+    const auto floats = slices<float>(values, here);
+    const auto doubles = slices<double>(values, here);
+    ++steps_;
+    if (!floats.empty()) run(floats.data(), std::ssize(floats));
+    if (!doubles.empty()) run(doubles.data(), std::ssize(doubles));
+  });
 }
 
 template <class T>

@@ -57,6 +57,14 @@ Tensor moved(const Tensor& t, Device device) {
   return y;
 }
 
+Tensor read_back(const char* operation, const Tensor& t, Here here) {
+  if (t.device() != Device::cpu)
+    require(!GRADUS_RUN_ON_DEVICE(t.device(), is_capturing()), operation,
+            ": waits for the device inside of a step that is recorded as a graph: ", here.file, ':',
+            here.line, " (return the tensor and read it outside of the step)");
+  return moved(t, Device::cpu);
+}
+
 Tensor contiguous_value(const Tensor& t) {
   if (!t.is_contiguous()) return contiguous_copy(t);
   return t.alias(t.shape(), t.strides(), t.impl().offset);

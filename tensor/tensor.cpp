@@ -86,9 +86,9 @@ void* Tensor::write_pointer(DType t, Here here) const {
   return raw_mutable_data(here);
 }
 
-double Tensor::number_item() const {
+double Tensor::number_item(Here here) const {
   require(numel() == 1, "item: needs a tensor of one element, got shape ", shape());
-  if (device() != Device::cpu) return detail::moved(*this, Device::cpu).number_item();
+  if (device() != Device::cpu) return detail::read_back("item", *this, here).number_item(here);
   return with_any(dtype(), [&](auto zero) -> double {
     using T = decltype(zero);
     if constexpr (std::is_same_v<T, gradus::bf16>)
@@ -98,15 +98,15 @@ double Tensor::number_item() const {
   });
 }
 
-std::int64_t Tensor::integer_item() const {
+std::int64_t Tensor::integer_item(Here here) const {
   require(numel() == 1, "item: needs a tensor of one element, got shape ", shape());
-  if (device() != Device::cpu) return detail::moved(*this, Device::cpu).integer_item();
+  if (device() != Device::cpu) return detail::read_back("item", *this, here).integer_item(here);
   return with_any(dtype(), [&](auto zero) -> std::int64_t {
     using T = decltype(zero);
     if constexpr (std::is_integral_v<T>) {
       return static_cast<std::int64_t>(*data<T>());
     } else {
-      const double value = number_item();
+      const double value = number_item(here);
       require(value >= -9.2e18 && value <= 9.2e18, "item: ", value, " is no 64-bit integer");
       return static_cast<std::int64_t>(value);
     }
@@ -225,9 +225,9 @@ Tensor from_blob(void* data, DType dtype, const Shape& shape, const std::optiona
               shape, steps, -low, dtype);
 }
 
-void copy_out(const Tensor& t, DType dtype, void* out) {
+void copy_out(const Tensor& t, DType dtype, void* out, Here here) {
   require(t.dtype() == dtype, "to_vector: the tensor holds ", t.dtype(), ", asked for ", dtype);
-  const Tensor x = t.device() == Device::cpu ? contiguous_value(t) : moved(t, Device::cpu);
+  const Tensor x = t.device() == Device::cpu ? contiguous_value(t) : read_back("to_vector", t, here);
   if (x.numel()) std::memcpy(out, x.raw_data(), static_cast<std::size_t>(x.bytes()));
 }
 

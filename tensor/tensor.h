@@ -86,13 +86,13 @@ class GRADUS_API Tensor {
   // The value of a tensor of one element, of any dtype, converted to T; to an integer by
   // truncation.
   template <class T = double>
-  T item() const {
-    if constexpr (std::is_integral_v<T>) return static_cast<T>(integer_item());
-    return static_cast<T>(number_item());
+  T item(Here here = Here::now()) const {
+    if constexpr (std::is_integral_v<T>) return static_cast<T>(integer_item(here));
+    return static_cast<T>(number_item(here));
   }
   // All elements in row-major order; T must be the dtype's type.
   template <class T>
-  std::vector<T> to_vector() const;
+  std::vector<T> to_vector(Here here = Here::now()) const;
 
   // Memory in the order of the elements; itself where that is so already.
   Tensor contiguous(Here here = Here::now()) const;
@@ -159,8 +159,8 @@ class GRADUS_API Tensor {
   [[noreturn]] static void undefined();
   const void* read_pointer(DType) const;
   void* write_pointer(DType, Here) const;
-  double number_item() const;
-  std::int64_t integer_item() const;
+  double number_item(Here here) const;
+  std::int64_t integer_item(Here here) const;
 
   Ref<TensorImpl> impl_;
 };
@@ -212,7 +212,7 @@ namespace detail {
 GRADUS_API Tensor from_bytes(const void* data, DType, std::int64_t count, const Shape&);
 GRADUS_API Tensor from_blob(void* data, DType, const Shape&, const std::optional<Shape>& strides,
                             std::function<void()> release);
-GRADUS_API void copy_out(const Tensor&, DType, void* out);
+GRADUS_API void copy_out(const Tensor&, DType, void* out, Here here);
 }  // namespace detail
 
 template <class T>
@@ -240,15 +240,15 @@ Tensor from_blob(T* data, const Shape& shape, const Shape& strides, std::functio
   return detail::from_blob(data, dtype_of<T>, shape, strides, std::move(release));
 }
 template <class T>
-std::vector<T> Tensor::to_vector() const {
+std::vector<T> Tensor::to_vector(Here here) const {
   static_assert(is_element<T>, "not an element type");
   if constexpr (std::is_same_v<T, bool>) {
     std::vector<std::uint8_t> bytes(static_cast<std::size_t>(numel()));
-    detail::copy_out(*this, DType::boolean, bytes.data());
+    detail::copy_out(*this, DType::boolean, bytes.data(), here);
     return {bytes.begin(), bytes.end()};
   } else {
     std::vector<T> values(static_cast<std::size_t>(numel()));
-    detail::copy_out(*this, dtype_of<T>, values.data());
+    detail::copy_out(*this, dtype_of<T>, values.data(), here);
     return values;
   }
 }
