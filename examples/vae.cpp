@@ -175,22 +175,26 @@ struct State {
   // One step of Adam on the negative bound.
   Score step() {
     const Tensor x = loader.next()[0].to(vae.config.type());
-    if (vae.config.iwae) {
-      Tensor loss = -mean(iwae(vae, x, noise));
-      const double bound = -loss.item();
-      descend(std::move(loss));
-      return {.iwae = bound};
-    }
-    const Bound bound = elbo(vae, x, noise);
-    descend(mean(vae.config.beta * bound.kl - bound.likelihood));
-    return {bound.likelihood.mean().item(), bound.kl.mean().item()};
+    const auto shown = descend(x).to(f64).to_vector<double>();
+    if (!std::isfinite(shown[0])) refuse<NumericError>("the loss is ", shown[0]);
+    if (vae.config.iwae) return {.iwae = -shown[0]};
+    return {shown[1], shown[2]};
   }
 
-  void descend(Tensor loss) {
-    const double value = loss.item();
-    if (!std::isfinite(value)) refuse<NumericError>("the loss is ", value);
+  // The step itself: the loss, and what it is made of. A GPU replays it.
+  cuda::Graphed<std::function<Tensor(const Tensor&)>> descend{[this](const Tensor& x) {
+    Tensor loss, shown;
+    if (vae.config.iwae) {
+      loss = -mean(iwae(vae, x, noise));
+      shown = loss.detach().unsqueeze(0);
+    } else {
+      const Bound bound = elbo(vae, x, noise);
+      loss = mean(vae.config.beta * bound.kl - bound.likelihood);
+      shown = stack({loss.detach(), mean(bound.likelihood.detach()), mean(bound.kl.detach())}, 0);
+    }
     adam.step(grad(std::move(loss), adam.parameters()));
-  }
+    return shown;
+  }};
 
   Checkpoint save() const {
     Checkpoint checkpoint;
