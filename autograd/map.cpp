@@ -96,8 +96,8 @@ void run_value(const MapOp& op, int dtype, const void* formula, const Operands& 
   const std::span<const MapInput> in(inputs, static_cast<std::size_t>(op.inputs));
   const Extents extents = extents_of(operands.shape);
   if (!on_cpu)
-    return kernels_of(op, operands.device)->value[dtype](formula, extents, in,
-                                                         first_byte_mutable(y));
+    return kernels_of(op, operands.device)
+        ->value[dtype](formula, extents, in, first_byte_mutable(y));
   auto run = [&](auto zero) {
     using T = decltype(zero);
     if (op.boolean_result)
@@ -219,8 +219,9 @@ class MapNode final : public Node {
     const Tensor scratch = empty({bytes}, DType::u8, g.device());
     void* const memory = first_byte_mutable(scratch);
     if (!on_cpu)
-      kernels_of(op_, g.device())->gradient[g.dtype() == DType::f64](formula_, extents, inputs,
-                                                                     gradients, memory);
+      kernels_of(op_, g.device())
+          ->gradient[g.dtype() == DType::f64](formula_, extents, std::span<const MapInput>(inputs),
+                                              std::span<const MapGradient>(gradients), memory);
     else if (g.dtype() == DType::f64)
       cpu::map_gradient<double>(loop, formula_, extents, inputs, gradients, memory);
     else
@@ -252,8 +253,8 @@ Tensor run_map(const MapOp& op, const void* formula, const Tensor* const* x, Her
     for (int k = 0; k < op.inputs; ++k) inputs.push_back(*x[k]);
     return op.composed(formula, inputs.data());
   }
-  Tensor y = empty(operands.shape, op.boolean_result ? DType::boolean : operands.dtype,
-                   operands.device);
+  Tensor y =
+      empty(operands.shape, op.boolean_result ? DType::boolean : operands.dtype, operands.device);
   run_value(op, t, formula, operands, x, y);
 
   bool any = false;
