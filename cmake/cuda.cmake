@@ -38,6 +38,6 @@ target_include_directories(gradus_cuda PRIVATE ${include_dir})
 target_compile_definitions(gradus_cuda PRIVATE GRADUS_HAS_CUDA)
 target_compile_options(gradus_cuda PRIVATE
   --fmad=false --expt-relaxed-constexpr -Xcompiler=-Wall,-Wextra,-ffp-contract=off
-  --Werror=all-warnings "SHELL:-Xptxas -v,-warn-spills,-Werror")
+  --Werror=all-warnings "SHELL:-Xptxas -v,--warn-on-spills,--warning-as-error")
 target_compile_definitions(gradus_objects PRIVATE GRADUS_HAS_CUDA)
 list(APPEND libraries CUDA::cudart_static)
