@@ -10,6 +10,9 @@ if(unit_tests)
   target_link_libraries(gradus_tests PRIVATE
     gradus_internal $<TARGET_NAME_IF_EXISTS:gradus_examples> nlohmann_json::nlohmann_json
     rapidcheck ZLIB::ZLIB GTest::gtest)
+  if(GRADUS_BUILD_EMULATOR)
+    target_link_libraries(gradus_tests PRIVATE "$<LINK_LIBRARY:WHOLE_ARCHIVE,gradus_emulated>")
+  endif()
   # The tests compile for speed of compilation; GCC's guesses about lengths and first values are wrong
   # for inlined and instrumented code.
   target_compile_options(gradus_tests PRIVATE
@@ -44,6 +47,11 @@ if(NOT GRADUS_SANITIZE)
                                   ${PROJECT_BINARY_DIR} ${CMAKE_CXX_COMPILER})
     set_tests_properties(install PROPERTIES ENVIRONMENT "CCACHE=$<$<BOOL:${CCACHE}>:${CCACHE}>")
     list(APPEND house readme install)
+  endif()
+  if(GRADUS_BUILD_EMULATOR)
+    add_test(NAME twins COMMAND ${tests_dir}/twins_test.sh $<TARGET_FILE:gradus_internal>
+                                $<TARGET_FILE:gradus_emulated>)
+    list(APPEND house twins)
   endif()
   find_program(DOXYGEN doxygen)
   if(DOXYGEN)
