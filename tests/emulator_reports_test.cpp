@@ -3,9 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
-#include <functional>
-#include <set>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -198,67 +195,6 @@ TEST_F(EmulatorReports, AsynchronousCopies) {
   expect("copy_without_commit", {""});
   expect_race("copy_without_barrier", {"with no barrier between"});
   expect("copy_misaligned", {"cp.async: misaligned address", "wrong.cu:"});
-}
-
-TEST_F(EmulatorReports, WhatAKernelThrows) {
-  const auto report = [](const std::function<void()>& body) {
-    try {
-      emulator::run_grid("thrower", dim3(2, 2), 64, 0, body);
-    } catch (const emulator::Error& e) {
-      return std::string(e.what());
-    }
-    return std::string();
-  };
-  EXPECT_EQ(report([] { throw std::runtime_error("what"); }), "what");
-  EXPECT_EQ(report([] { throw 1; }), "kernel thrower, block (0,0,0): the kernel throws");
-  EXPECT_NE(report([] {
-              emulator::run_grid("inner", 1, 1, 0, [] {});
-            }).find("kernel inner: launched by a kernel"),
-            std::string::npos);
-  EXPECT_EQ(report([] {}), "") << "the engine works on";
-}
-
-TEST_F(EmulatorReports, SizesOfGrids) {
-  const auto nothing = [] {};
-  EXPECT_THROW(emulator::run_grid("g", 0, 32, 0, nothing), emulator::Error);
-  EXPECT_THROW(emulator::run_grid("g", 1, 0, 0, nothing), emulator::Error);
-  EXPECT_THROW(emulator::run_grid("g", 1, 1025, 0, nothing), emulator::Error);
-  EXPECT_THROW(emulator::run_grid("g", dim3(1 << 16, 1 << 15, 2), 1, 0, nothing), emulator::Error);
-  EXPECT_NO_THROW(emulator::run_grid("g", 1, 1024, 227 << 10, nothing));
-}
-
-TEST(EmulatorMemory, BlocksBeginAsNaNAndAreKnown) {
-  for (const std::size_t bytes : {0, 1, 255, 256, 4097, 1 << 20}) {
-    auto* const block = static_cast<unsigned char*>(emulator::device_allocate(bytes));
-    ASSERT_NE(block, nullptr);
-    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(block) % 256, 0u);
-    for (std::size_t i = 0; i < bytes; ++i) ASSERT_EQ(block[i], 0xff);
-    EXPECT_TRUE(emulator::covers(block, bytes));
-    EXPECT_TRUE(emulator::covers(block + bytes / 2, bytes - bytes / 2));
-    EXPECT_FALSE(emulator::covers(block, bytes + 1));
-    EXPECT_FALSE(emulator::covers(block + bytes + 1, 0));
-    emulator::device_free(block);
-    EXPECT_FALSE(emulator::covers(block, 0));
-    EXPECT_THROW(emulator::device_free(block), emulator::Error) << "freed twice";
-  }
-  int host = 0;
-  EXPECT_FALSE(emulator::covers(&host, 1));
-  EXPECT_THROW(emulator::device_free(&host), emulator::Error);
-  EXPECT_NO_THROW(emulator::device_free(nullptr));
-}
-
-// What was freed rests, and is then handed out again.
-TEST(EmulatorMemory, IsUsedAgain) {
-  std::set<void*> addresses;
-  for (int i = 0; i < 200; ++i) {
-    void* const block = emulator::device_allocate(1 << 20);
-    ASSERT_NE(block, nullptr);
-    addresses.insert(block);
-    emulator::device_free(block);
-  }
-  EXPECT_GT(addresses.size(), 10u);
-  EXPECT_LT(addresses.size(), 100u);
-  EXPECT_EQ(emulator::device_allocate(std::size_t(1) << 50), nullptr);
 }
 
 }  // namespace

@@ -33,6 +33,8 @@ struct Options {
 // The options of the process, read when a grid starts. At first as the environment says:
 // GRADUS_EMULATOR_SCHEDULE=forward|reverse|random[:SEED], GRADUS_EMULATOR_THREADS=n.
 Options& options();
+// What those two variables mean; null is the default. Throws Error.
+Options parse_options(const char* schedule, const char* threads);
 
 // Whether kernels are compiled with hooks that find races (GRADUS_EMULATOR_CHECK=race).
 bool race_build() noexcept;

@@ -110,7 +110,7 @@ namespace gradus::emulator {
 namespace {
 
 constexpr std::size_t page = 65536;  // the largest page of the systems Gradus runs on
-#ifdef GRADUS_FIBER_ASAN
+#if defined(GRADUS_FIBER_ASAN) || defined(GRADUS_FIBER_TSAN)
 constexpr std::size_t stack_size = 256 << 10;  // instrumented frames are large
 #else
 constexpr std::size_t stack_size = 64 << 10;

@@ -3,8 +3,10 @@
 
 #include <cstddef>
 
-#if !defined(__x86_64__) && !defined(__aarch64__)
+#if !defined(__x86_64__) && !defined(__aarch64__) && !defined(GRADUS_EMULATOR_UCONTEXT)
 #define GRADUS_EMULATOR_UCONTEXT
+#endif
+#ifdef GRADUS_EMULATOR_UCONTEXT
 #include <ucontext.h>
 #endif
 

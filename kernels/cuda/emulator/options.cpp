@@ -17,37 +17,40 @@ T number(std::string_view text, const char* variable) {
   return value;
 }
 
-Options from_environment() {
-  Options options;
-  const char* const schedule = "GRADUS_EMULATOR_SCHEDULE";
-  if (const char* const value = std::getenv(schedule)) {
-    std::string_view text = value;
-    constexpr std::string_view random = "random";
-    if (text == "forward") {
-      options.schedule = Schedule::forward;
-    } else if (text == "reverse") {
-      options.schedule = Schedule::reverse;
-    } else if (text.starts_with(random) && (text == random || text.starts_with("random:"))) {
-      options.schedule = Schedule::random;
-      if (text != random)
-        options.seed = number<std::uint64_t>(text.substr(random.size() + 1), schedule);
-    } else {
-      throw Error(std::string(schedule) + ": forward, reverse, random or random:SEED, not " +
-                  value);
-    }
+constexpr const char* schedule_variable = "GRADUS_EMULATOR_SCHEDULE";
+constexpr const char* threads_variable = "GRADUS_EMULATOR_THREADS";
+
+void parse_schedule(std::string_view text, Options& options) {
+  constexpr std::string_view random = "random";
+  if (text == "forward") {
+    options.schedule = Schedule::forward;
+  } else if (text == "reverse") {
+    options.schedule = Schedule::reverse;
+  } else if (text == random) {
+    options.schedule = Schedule::random;
+  } else if (text.starts_with("random:")) {
+    options.schedule = Schedule::random;
+    options.seed = number<std::uint64_t>(text.substr(random.size() + 1), schedule_variable);
+  } else {
+    throw Error(std::string(schedule_variable) + ": forward, reverse, random or random:SEED, not " +
+                std::string(text));
   }
-  const char* const threads = "GRADUS_EMULATOR_THREADS";
-  if (const char* const value = std::getenv(threads)) {
-    options.os_threads = number<int>(value, threads);
-    if (options.os_threads < 1) throw Error(std::string(threads) + ": at least 1, not " + value);
-  }
-  return options;
 }
 
 }  // namespace
 
+Options parse_options(const char* schedule, const char* threads) {
+  Options options;
+  if (schedule) parse_schedule(schedule, options);
+  if (threads) options.os_threads = number<int>(threads, threads_variable);
+  if (options.os_threads < 1)
+    throw Error(std::string(threads_variable) + ": at least 1, not " + threads);
+  return options;
+}
+
 Options& options() {
-  static Options options = from_environment();
+  static Options options =
+      parse_options(std::getenv(schedule_variable), std::getenv(threads_variable));
   return options;
 }
 
