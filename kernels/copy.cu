@@ -77,15 +77,12 @@ void copy_units(Nest<2> loops, const U* x, U* y) {
                 reinterpret_cast<const Unit*>(x), reinterpret_cast<Unit*>(y), n, loops);
 }
 
-template <class Unit, class U>
+// In the first of the units that fits; the last one is U, or narrower.
+template <class U, class Unit, class... Narrower>
 void copy_widest(const Nest<2>& loops, const U* x, U* y) {
-  if constexpr (sizeof(Unit) > sizeof(U)) {
-    using Half =
-        std::conditional_t<sizeof(Unit) == 16, std::uint64_t,
-                           std::conditional_t<sizeof(Unit) == 8, std::uint32_t, std::uint16_t>>;
+  if constexpr (sizeof(Unit) > sizeof(U))
     if (!can_widen(loops, x, y, static_cast<int>(sizeof(Unit) / sizeof(U))))
-      return copy_widest<std::conditional_t<(sizeof(Half) > sizeof(U)), Half, U>>(loops, x, y);
-  }
+      return copy_widest<U, Narrower...>(loops, x, y);
   copy_units<Unit>(loops, x, y);
 }
 
@@ -160,7 +157,8 @@ void copy_strided(const Extents& extents, const Strided<const U>& x, const Strid
   if (const int loop = transposed_loop(loops); loop >= 0)
     copy_transposed(loops, loop, x.data, y.data);
   else
-    copy_widest<Unit16>(loops, x.data, y.data);
+    copy_widest<U, Unit16, std::uint64_t, std::uint32_t, std::uint16_t, std::uint8_t>(loops, x.data,
+                                                                                      y.data);
 }
 
 template <class U>

@@ -1,9 +1,8 @@
 // The kernels of a formula: one for its value and one for its gradients for each type of storage,
-// and one that sums a gradient over broadcast axes (map_sum.cuh). A formula of one's own, a named
-// struct in a header, gets them in a file that nvcc compiles:
+// and one that sums a gradient over broadcast axes (map_sum.cuh). A user's formula, a named struct
+// in a header with a GRADUS_INLINE operator(), gets them in a file that nvcc compiles:
 //
 //   GRADUS_DEVICE_MAP(MyFormula, 2)  // at namespace scope; 2 inputs
-//
 #pragma once
 
 #include "gradus/kernels/cuda/map_operands.cuh"

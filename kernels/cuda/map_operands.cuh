@@ -34,7 +34,7 @@ template <class S>
 inline constexpr int group = 16 / static_cast<int>(sizeof(S));
 template <class S>
 constexpr int batch_of(int operands) {
-  const int groups = operands == 1 ? 4 : operands <= 3 ? 2 : 1;
+  const int groups = operands <= 3 ? 2 : 1;
   return sizeof(S) == 2 && groups > 1 ? groups / 2 : groups;
 }
 

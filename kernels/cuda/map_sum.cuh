@@ -2,10 +2,11 @@
 //
 // Each sum is cut into chunks that follow from the sizes alone; what one team of threads adds up of
 // a chunk, in double, goes to scratch memory, and a second kernel adds the chunks in a fixed order.
-// Where the innermost axis is summed, a team is a warp along it; elsewhere it is one thread, and
-// neighbouring threads have neighbouring sums.
+// Where the innermost axis is summed and a sum has enough terms, a team is a warp along it;
+// elsewhere it is one thread, and neighbouring threads have neighbouring sums.
 #pragma once
 
+#include "gradus/kernels/conversion.h"
 #include "gradus/kernels/cuda/block.cuh"
 #include "gradus/kernels/cuda/map_operands.cuh"
 
@@ -13,7 +14,7 @@ namespace gradus::GRADUS_GPU {
 
 inline bool is_sum(const Extents& extents, const MapGradient& g) {
   for (int a = 0; a < extents.rank; ++a)
-    if (g.data && extents.size[a] > 1 && g.stride[a] == 0) return true;
+    if (g.data && extents.size[a] != 1 && g.stride[a] == 0) return true;
   return false;
 }
 
@@ -30,6 +31,7 @@ struct SumPlan {
       (summed ? terms : sums) *= extents.size[a];
       if (extents.size[a] > 1) rows = summed;
     }
+    rows = rows && terms >= warp_size;
     constexpr Index most_chunks = 8192, warps = 8192, threads = 1 << 18;  // fill any device
     const Index teams = rows ? warps : threads, least_terms = rows ? 1024 : 16;
     Index wanted = teams / (sums > 0 ? sums : 1);
@@ -119,7 +121,7 @@ __global__ void __launch_bounds__(sum_threads)
   if (a.partial)
     a.partial[sum * plan.chunks + chunk] = total;
   else
-    static_cast<S*>(a.sum)[sum] = static_cast<S>(static_cast<computed<S>>(total));
+    static_cast<S*>(a.sum)[sum] = converted<S>(total);
 }
 
 // A warp adds the chunks of one sum.
@@ -134,7 +136,7 @@ __global__ void __launch_bounds__(sum_threads)
     for (Index i = lane; i < chunks; i += warp_size) total += partial[sum * chunks + i];
   }
   total = fold_lanes(total, warp_size, Plus());
-  if (sum < sums && lane == 0) y[sum] = static_cast<S>(static_cast<computed<S>>(total));
+  if (sum < sums && lane == 0) y[sum] = converted<S>(total);
 }
 
 // Returns the scratch memory that is left.
