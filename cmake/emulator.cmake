@@ -44,16 +44,8 @@ if(GRADUS_EMULATOR_CHECK STREQUAL race)
 endif()
 
 # Kernels that only tests have.
-file(GLOB kernels_of_tests CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/cuda/*.cu)
-if(GRADUS_BUILD_TESTS AND kernels_of_tests)
+if(GRADUS_BUILD_TESTS)
   add_library(gradus_emulated_tests STATIC EXCLUDE_FROM_ALL)
   gradus_emulate(gradus_emulated_tests tests/cuda)
   set_target_properties(gradus_emulated_tests PROPERTIES LINKER_LANGUAGE CXX)
 endif()
-
-# gradus_link_emulated(target libraries...): they and the emulator, whole.
-function(gradus_link_emulated target)
-  list(JOIN ARGN , more)
-  target_link_libraries(${target} PRIVATE
-    $<LINK_LIBRARY:WHOLE_ARCHIVE,gradus_emulated$<$<BOOL:${more}>:,${more}>>)
-endfunction()
