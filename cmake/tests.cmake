@@ -6,13 +6,13 @@ if(unit_tests)
   file(GLOB test_main CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/main.cpp)
   add_executable(gradus_tests ${unit_tests} ${test_main})
   target_precompile_headers(gradus_tests PRIVATE <gtest/gtest.h> "${PROJECT_SOURCE_DIR}/gradus.h")
-  target_link_libraries(gradus_tests PRIVATE
-    gradus_internal $<TARGET_NAME_IF_EXISTS:gradus_examples> nlohmann_json::nlohmann_json
-    rapidcheck ZLIB::ZLIB GTest::gtest)
   if(GRADUS_BUILD_EMULATOR)
     target_link_libraries(gradus_tests PRIVATE
       "$<LINK_LIBRARY:WHOLE_ARCHIVE,gradus_emulated,gradus_emulated_tests>")
   endif()
+  target_link_libraries(gradus_tests PRIVATE
+    gradus_internal $<TARGET_NAME_IF_EXISTS:gradus_examples> nlohmann_json::nlohmann_json
+    rapidcheck ZLIB::ZLIB GTest::gtest)
   # The tests compile for speed of compilation; GCC's guesses about lengths and first values are wrong
   # for inlined and instrumented code.
   target_compile_options(gradus_tests PRIVATE
