@@ -108,6 +108,27 @@ GRADUS_DEVICE S fold_threads(S s, int lanes, S* warps, const F& f) {
   return s;
 }
 
+// The sum of the values of the block's threads up to this one, and of those before it. `warps` as
+// above.
+template <class S>
+GRADUS_DEVICE S sum_up_to(const S value, S* warps, S& before) {
+  S v = value;
+  const int lane = static_cast<int>(threadIdx.x) % warp_size;
+  const int warp = static_cast<int>(threadIdx.x) / warp_size;
+  for (int d = 1; d < warp_size; d *= 2) {
+    const S below = __shfl_up_sync(full_mask, v, static_cast<unsigned>(d));
+    if (lane >= d) v += below;
+  }
+  __syncthreads();  // an earlier sum's warps have been read
+  if (lane == warp_size - 1) warps[warp] = v;
+  __syncthreads();
+  before = 0;
+  for (int i = 0; i < warp; ++i) before += warps[i];
+  const S sum = before + v, left = __shfl_up_sync(full_mask, v, 1);
+  if (lane > 0) before += left;
+  return sum;
+}
+
 // The elements of a thread's array, pairwise; their number is a power of two.
 template <class C, int M, class F>
 GRADUS_DEVICE C fold_array(const C (&v)[M], const F& f) {
