@@ -252,6 +252,23 @@ TEST_F(DeviceRuntime, ABlockFreedOnAnotherStreamIsReusedAfterItsWork) {
   set_stream(nullptr);
 }
 
+TEST_F(DeviceRuntime, ABlockOfAStreamThatIsGoneIsReusedAfterItsWork) {
+  set_stream(make_stream());
+  Ints kept;
+  run(set_to, kept.get(), 3);
+  int* const x = static_cast<int*>(allocate(4));
+  run(set_to, x, 1);
+  deallocate(x, 4);
+  destroy_stream(set_stream(nullptr));
+  Ints y;
+  ASSERT_EQ(y.get(), x);
+  run(set_to, y.get(), 2);
+  synchronize();
+  cudaDeviceSynchronize();
+  EXPECT_EQ(y.first(), 2);
+  EXPECT_EQ(kept.first(), 3);
+}
+
 // ---- copies and streams
 
 TEST_F(DeviceRuntime, CopiesAnySizeAndKeepsNoHoldOfTheSource) {
@@ -488,6 +505,18 @@ TEST_F(DeviceRuntime, MemoryOutlivesItsGraph) {
   EXPECT_EQ(Ints().get(), block);
 }
 
+TEST_F(DeviceRuntime, AStreamThatGoesLeavesTheMemoryOfOthers) {
+  DeviceStream* const gone = make_stream();
+  begin_capture();
+  Ints x;
+  DeviceGraph* const graph = end_capture();
+  destroy_stream(gone);
+  const std::int64_t before = memory(0).graphs;
+  x.free();
+  EXPECT_GT(memory(0).graphs, before);
+  destroy_graph(graph);
+}
+
 // ---- what goes wrong
 
 TEST_F(DeviceRuntime, AFindingIsThrownOnceByTheNextCallThatWaits) {
@@ -519,6 +548,7 @@ TEST_F(DeviceRuntime, ALaunchThatNoDeviceTakesIsRefusedAtOnce) {
             "diverge: CUDA failed: cudaErrorInvalidConfiguration (invalid configuration argument)");
   EXPECT_EQ(message([] { GRADUS_LAUNCH(diverge, 0, 32, 0, 32u); }),
             "diverge: CUDA failed: cudaErrorInvalidConfiguration (invalid configuration argument)");
+  EXPECT_EQ(cudaGetLastError(), cudaSuccess);  // told once
   synchronize();
 }
 

@@ -182,8 +182,8 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
 
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   if (!stream) return caller.last = cudaErrorInvalidResourceHandle;
-  return stream_call(stream, [](Machine& m, Lock& lock, Stream& s) {
-    m.streams.destroy(lock, &s);
+  return stream_call(stream, [](Machine& m, Lock&, Stream& s) {
+    m.streams.destroy(&s);
     return cudaSuccess;
   });
 }

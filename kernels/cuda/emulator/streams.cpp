@@ -53,17 +53,27 @@ Stream* Streams::create(int device) {
   return all_.back().get();
 }
 
-void Streams::destroy(Lock& lock, Stream* s) {
-  if (!s->tail.capture) run_until_idle(lock, *s);
+void Streams::destroy(Stream* s) {
   if (const auto capture = s->tail.capture) {
     capture->invalid = true;
     if (capture->origin == s) close(*capture);
   }
+  s->destroyed = true;
+  if (s->idle()) forget(s);
+}
+
+void Streams::forget(const Stream* s) {
   std::erase_if(all_, [s](const auto& other) { return other.get() == s; });
 }
 
 bool Streams::knows(const Stream* s) const {
-  return std::any_of(all_.begin(), all_.end(), [s](const auto& x) { return x.get() == s; });
+  return std::any_of(all_.begin(), all_.end(),
+                     [s](const auto& other) { return other.get() == s && !other->destroyed; });
+}
+
+std::size_t Streams::count() const {
+  return static_cast<std::size_t>(
+      std::count_if(all_.begin(), all_.end(), [](const auto& s) { return !s->destroyed; }));
 }
 
 // ---- queues
@@ -92,6 +102,7 @@ void Streams::step(Lock& lock, Stream& s) {
     operation.signal->reached = true;
     operation.signal->when = std::chrono::steady_clock::now();
   }
+  if (s.destroyed && s.idle()) forget(&s);
   changed_.notify_all();
 }
 
@@ -132,6 +143,7 @@ void Streams::drop_all() {
     s->queue.clear();
     s->tail = {};
   }
+  std::erase_if(all_, [](const auto& s) { return s->destroyed; });
   captures_.clear();
 }
 

@@ -64,7 +64,8 @@ struct Tail {
 struct Stream {
   int device;
   std::deque<Operation> queue{};
-  bool running = false;  // some thread has taken the first operation
+  bool running = false;    // some thread has taken the first operation
+  bool destroyed = false;  // goes when its work is done
   Tail tail{};
 
   bool idle() const { return queue.empty() && !running; }
@@ -85,9 +86,9 @@ class Streams {
   std::function<bool(int device)> works;
 
   Stream* create(int device);
-  void destroy(Lock& lock, Stream* s);  // after its work
+  void destroy(Stream* s);  // its work goes on
   bool knows(const Stream* s) const;
-  std::size_t count() const { return all_.size(); }
+  std::size_t count() const;
 
   // Into the queue, or into the graph that is being captured.
   cudaError_t submit(Lock& lock, Stream& s, Operation operation);
@@ -109,6 +110,7 @@ class Streams {
  private:
   void some_step(Lock& lock);  // random order: of any stream
   void push(Lock& lock, Stream& s, Operation operation);
+  void forget(const Stream* s);
   void close(Capture& capture);  // the caller holds a reference to it
 
   std::vector<std::unique_ptr<Stream>> all_;
