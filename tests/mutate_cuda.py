@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Deletes one barrier, wait, commit or shuffle of the CUDA sources at a time and sees who notices.
 
-    tests/mutate_cuda.py --plain BUILD --race BUILD [--filter GTEST_FILTER] [--only SUBSTRING] [file...]
+    tests/mutate_cuda.py --plain BUILD [--race BUILD] [--filter FILTER] [--only TEXT] [file...]
 
-BUILD: configured build folders of this source tree, the second with GRADUS_EMULATOR_CHECK=race (either
-may be left out). For each mutant only its objects are compiled, from a copy of the sources, and the
-emulated tests run under three schedules. A mutant is noticed when a test fails, crashes or hangs.
-Ends with 1 when one is missed by every build. The sources are never touched.
+BUILD: configured build folders of this source tree, the second with GRADUS_EMULATOR_CHECK=race, of
+which only the emulated libraries are built: they are linked with the tests of the first. For each
+mutant only its objects are compiled, from a copy of the sources, and the tests on the emulated
+device run under three schedules. A mutant is noticed when a test fails, crashes or hangs. Ends with
+1 when one is missed by every build. The sources are never touched.
 """
 import argparse
 import json
@@ -33,7 +34,7 @@ SITES = [
 
 
 def sites(path):
-    """(begin, end, replacement, line, text) of each thing that can be deleted, comments excepted."""
+    """(begin, end, replacement, line, text) of each thing to delete, comments excepted."""
     text = path.read_text()
     for pattern, replacement in SITES:
         for match in pattern.finditer(text):
@@ -47,25 +48,36 @@ def sites(path):
 
 
 class Build:
-    """A build folder: how its emulated objects are compiled, and how its tests are linked."""
+    """A build folder: how its emulated objects are compiled, and linked with the tests."""
 
-    def __init__(self, folder, scratch):
+    def __init__(self, folder, scratch, plain=None):
         self.folder = pathlib.Path(folder).resolve()
         self.scratch = scratch
-        commands = subprocess.run(["ninja", "-C", self.folder, "-t", "compdb"], check=True,
-                                  capture_output=True, text=True).stdout
+        self.linked_in = plain.folder if plain else self.folder
+        targets = ["gradus_emulated", "gradus_emulated_tests"] if plain else ["gradus_tests"]
+        self.ninja(*targets)
         self.compile = {}  # wrapper -> command
-        for entry in json.loads(commands):
-            if "/emulated/" in entry["file"] and entry["file"].endswith(".cu.cpp"):
-                self.compile[entry["file"]] = self.plain(shlex.split(entry["command"]))
-        link = subprocess.run(["ninja", "-C", self.folder, "-t", "commands", "-s", "gradus_tests"],
-                              check=True, capture_output=True, text=True).stdout
-        self.link = shlex.split(link.strip().splitlines()[-1])
+        for entry in json.loads(self.ninja("-t", "compdb")):
+            if entry["file"].endswith(".cu.cpp"):
+                self.compile[entry["file"]] = self.without_dependencies(shlex.split(entry["command"]))
         self.sources = {wrapper: self.depends(wrapper) for wrapper in self.compile}
+        if plain:
+            of_race = {"libgradus_emulated.a", "libgradus_emulated_tests.a"}
+            self.link = [str(self.folder / a) if a in of_race else a for a in plain.link]
+        else:
+            commands = self.ninja("-t", "commands", "-s", "gradus_tests")
+            self.link = shlex.split(commands.strip().splitlines()[-1])
+
+    def ninja(self, *arguments):
+        done = subprocess.run(["ninja", "-C", self.folder, "--quiet", *arguments],
+                              stdout=subprocess.PIPE, text=True)
+        if done.returncode:
+            raise SystemExit(done.stdout)
+        return done.stdout
 
     @staticmethod
-    def plain(command):
-        """Without what writes dependency files."""
+    def without_dependencies(command):
+        """The command that writes no dependency file."""
         for option, arguments in (("-MD", 0), ("-MT", 1), ("-MF", 1)):
             while option in command:
                 at = command.index(option)
@@ -76,14 +88,15 @@ class Build:
         """The sources of the tree that a wrapper's object is made of."""
         command = [a for a in self.compile[wrapper] if a != "-c"]
         command = command[: command.index("-o")] + ["-MM", wrapper]
-        out = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=True).stdout
+        out = subprocess.run(command, cwd=self.folder, stdout=subprocess.PIPE, text=True,
+                             check=True).stdout
         return {os.path.realpath(os.path.join(self.folder, p)) for p in
                 out.replace("\\\n", " ").split(":", 1)[1].split()}
 
-    def make(self, mutant):
-        """The tests with the objects that the mutated file is part of; None when it does not compile."""
+    def make(self, mutant=None):
+        """The tests with the objects that the mutated file is part of; None: does not compile."""
         objects = []
-        for number, (wrapper, sources) in enumerate(self.compile.items()):
+        for number, wrapper in enumerate(self.compile):
             if str(mutant) not in self.sources[wrapper]:
                 continue
             made = str(self.scratch / f"{number}.o")
@@ -96,11 +109,12 @@ class Build:
             objects.append(made)
         program = str(self.scratch / "tests")
         at = self.link.index("-o")
-        command = self.link[: at + 1] + [program] + self.link[at + 2 :]
         # Linked first, they win over the archives' members of the same names.
-        command[at:at] = objects + ["-Wl,--allow-multiple-definition"]
+        command = [*self.link[:at], *objects, "-Wl,--allow-multiple-definition", "-o", program,
+                   *self.link[at + 2 :]]
         shell = " ".join(a if a in ("&&", ":") else shlex.quote(a) for a in command)
-        linked = subprocess.run(shell, shell=True, cwd=self.folder, capture_output=True, text=True)
+        linked = subprocess.run(shell, shell=True, cwd=self.linked_in, capture_output=True,
+                                text=True)
         if linked.returncode:
             raise SystemExit(linked.stderr)
         return program
@@ -119,23 +133,21 @@ def verdict(program, tests, seconds):
             return f"{schedule}: signal {-done.returncode}"
         if done.returncode:
             output = done.stdout + done.stderr
-            found = re.search(r"kernel .*?: (.*)", output) or re.search(r"\[  FAILED  \] (\S+)", output)
-            return f"{schedule}: {found.group(1)[:60] if found else 'fails'}"
+            found = (re.search(r"kernel \w+, (.*)", output)
+                     or re.search(r"\[  FAILED  \] (\S+)", output))
+            return f"{schedule}: {found.group(1)[:80] if found else 'fails'}"
     return None
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--plain")
+    parser.add_argument("--plain", required=True)
     parser.add_argument("--race")
-    parser.add_argument("--filter", default="Cuda*:*Emulated*")
-    parser.add_argument("--only", default="", help="mutate only lines that hold this text")
+    parser.add_argument("--filter", default="Cuda*:Device*:Graphed*")
+    parser.add_argument("--only", default="", help="mutate only what holds this text")
     parser.add_argument("--seconds", type=float, default=300, help="for one run of the tests")
     parser.add_argument("files", nargs="*", type=pathlib.Path)
     options = parser.parse_args()
-    folders = [(n, f) for n, f in (("plain", options.plain), ("race", options.race)) if f]
-    if not folders:
-        parser.error("at least one of --plain and --race")
     files = [f.resolve() for f in options.files] or sorted(
         [*ROOT.glob("kernels/*.cu"), *ROOT.glob("kernels/cuda/*.cu"), *ROOT.glob("kernels/cuda/*.cuh"),
          ROOT / "kernels/cuda/matrix.h"])
@@ -145,9 +157,11 @@ def main():
         shutil.copytree(ROOT / "kernels", copy / "kernels")
         (copy / "tests").mkdir()
         shutil.copytree(ROOT / "tests/cuda", copy / "tests/cuda")
-        builds = [(name, Build(folder, scratch)) for name, folder in folders]
-        for name, build in builds:
-            said = verdict(str(build.folder / "gradus_tests"), options.filter, options.seconds)
+        builds = {"plain": Build(options.plain, scratch)}
+        if options.race:
+            builds["race"] = Build(options.race, scratch, builds["plain"])
+        for name, build in builds.items():
+            said = verdict(build.make(), options.filter, options.seconds)
             if said:
                 raise SystemExit(f"{name}: the tests fail before anything is mutated: {said}")
         missed = total = 0
@@ -159,16 +173,19 @@ def main():
                     continue
                 (copy / relative).write_text(text[:begin] + replacement + text[end:])
                 said = {}
-                for name, build in builds:
+                for name, build in builds.items():
                     program = build.make(path)
-                    said[name] = "does not compile" if program is None else verdict(
-                        program, options.filter, options.seconds)
+                    if program:
+                        said[name] = verdict(program, options.filter, options.seconds)
+                if not said:
+                    continue  # no program: what is left does not compile
                 total += 1
                 noticed = any(said.values())
                 missed += not noticed
-                print(f"{'ok    ' if noticed else 'MISSED'} {relative}:{line} {' '.join(found.split())}")
-                for name, text_said in said.items():
-                    print(f"         {name}: {text_said or 'not noticed'}", flush=True)
+                what = " ".join(found.split())
+                print(f"{'ok    ' if noticed else 'MISSED'} {relative}:{line} {what}")
+                for name, words in said.items():
+                    print(f"         {name}: {words or 'not noticed'}", flush=True)
             (copy / relative).write_text(text)
         print(f"{total} mutants, {missed} missed")
         sys.exit(missed != 0)
