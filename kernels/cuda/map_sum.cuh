@@ -76,11 +76,17 @@ GRADUS_DEVICE double sum_of_terms(const MapSumArguments<F, K>& a, const Index (&
   double sum = 0;
   Index offset[N];
   if (a.summed.rank == 1) {
+    Index jump[N];
+    GRADUS_UNROLL
+    for (int j = 0; j < N; ++j) {
+      offset[j] = begin * a.summed.stride[j][0];
+      jump[j] = step * a.summed.stride[j][0];
+    }
     GRADUS_UNROLL_BY(4)
     for (Index i = begin; i < end; i += step) {
-      GRADUS_UNROLL
-      for (int j = 0; j < N; ++j) offset[j] = i * a.summed.stride[j][0];
       sum += term(offset);
+      GRADUS_UNROLL
+      for (int j = 0; j < N; ++j) offset[j] += jump[j];
     }
   } else {
     GRADUS_UNROLL_BY(1)
