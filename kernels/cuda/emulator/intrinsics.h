@@ -184,11 +184,11 @@ inline long long __mul64hi(long long x, long long y) {
 }
 
 // ---- conversions: rn to the nearest, halves to even; rz towards zero; ru upwards; rd downwards
-#define GRADUS_ROUNDED(F, name, I)                                \
-  inline I name##_rn(F x) { return to_integer<I>(nearbyint(x)); } \
-  inline I name##_rz(F x) { return to_integer<I>(trunc(x)); }     \
-  inline I name##_ru(F x) { return to_integer<I>(ceil(x)); }      \
-  inline I name##_rd(F x) { return to_integer<I>(floor(x)); }
+#define GRADUS_ROUNDED(F, name, I)                                     \
+  inline I name##_rn(F x) { return to_integer<I>(std::nearbyint(x)); } \
+  inline I name##_rz(F x) { return to_integer<I>(std::trunc(x)); }     \
+  inline I name##_ru(F x) { return to_integer<I>(std::ceil(x)); }      \
+  inline I name##_rd(F x) { return to_integer<I>(std::floor(x)); }
 GRADUS_ROUNDED(float, __float2int, int)
 GRADUS_ROUNDED(float, __float2uint, unsigned)
 GRADUS_ROUNDED(float, __float2ll, long long)
