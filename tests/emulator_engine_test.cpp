@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "gradus/kernels/cuda/emulator/memory.h"
+#include "gradus/kernels/cuda/runtime.h"
 
 namespace gradus::emulator {
 namespace {
@@ -216,6 +217,37 @@ TEST(EmulatorMemory, BlocksBeginAsNaNAndAreKnown) {
   EXPECT_FALSE(covers(&host, 1));
   EXPECT_THROW(device_free(&host), Error);
   EXPECT_NO_THROW(device_free(nullptr));
+}
+
+// An allocator that keeps blocks lends parts of them: bounds and first bytes are those of a new
+// one.
+TEST(EmulatorMemory, IsLentInParts) {
+  auto* const block = static_cast<unsigned char*>(device_allocate(1024));
+  std::memset(block, 1, 1024);
+  for (const std::size_t bytes : {100, 1024, 0, 1000}) {
+    device_lend(block, bytes);
+    for (std::size_t i = 0; i < bytes; ++i) ASSERT_EQ(block[i], 0xff);
+    EXPECT_TRUE(covers(block, bytes));
+    EXPECT_FALSE(covers(block, bytes + 1));
+    std::memset(block, 1, bytes);
+  }
+  EXPECT_THROW(device_lend(block, 1025), Error);
+  EXPECT_THROW(device_lend(block + 256, 1), Error);
+  device_free(block);
+  EXPECT_THROW(device_lend(block, 1), Error);
+}
+
+TEST(EmulatorMemory, TheRuntimeLendsWhatIsAskedFor) {
+  for (const std::int64_t bytes : {100, 90, 101}) {
+    auto* const block = static_cast<unsigned char*>(emulated::allocate(bytes));
+    emulated::synchronize();
+    const auto n = static_cast<std::size_t>(bytes);
+    EXPECT_TRUE(covers(block, n));
+    EXPECT_FALSE(covers(block, n + 1));
+    EXPECT_EQ(block[0] & block[n - 1], 0xff);
+    std::memset(block, 1, n);
+    emulated::deallocate(block, bytes);
+  }
 }
 
 // What was freed rests, and is then handed out again.

@@ -142,6 +142,10 @@ void* allocate(std::int64_t bytes) {
   d.memory.live += bytes_of(*block);
   d.memory.peak = std::max(d.memory.peak, d.memory.live);
   ++d.memory.blocks;
+#ifndef __CUDACC__  // a failure is the device's, and its next call says so
+  static_cast<void>(
+      emulator::enqueue_lend(block->data, static_cast<std::size_t>(bytes), s.handle));
+#endif
   return block->data;
 }
 

@@ -154,6 +154,10 @@ namespace gradus::emulator {
 cudaError_t enqueue_kernel(const char* name, dim3 grid, dim3 block, std::size_t shared,
                            cudaStream_t stream, std::function<void()> body);
 
+// For allocators that keep blocks: when the stream comes there, the first `bytes` of a block begin
+// as those of a new one, and the rest is out of bounds (device_lend).
+cudaError_t enqueue_lend(void* block, std::size_t bytes, cudaStream_t stream);
+
 // What broke this thread's device, in full; empty while it works.
 std::string report();
 

@@ -130,6 +130,12 @@ cudaError_t enqueue_kernel(const char* name, dim3 grid, dim3 block, std::size_t 
   });
 }
 
+cudaError_t enqueue_lend(void* block, std::size_t bytes, cudaStream_t stream) {
+  return stream_call(stream, [&](Machine& m, Lock& lock, Stream& s) {
+    return m.streams.submit(lock, s, {[=] { device_lend(block, bytes); }, nullptr});
+  });
+}
+
 std::string report() {
   Machine& m = machine();
   const Lock lock(m.mutex);

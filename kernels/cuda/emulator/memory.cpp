@@ -86,15 +86,25 @@ class Pool {
     const Span span = take(wanted);
     if (!span.at) return nullptr;
     char* const block = span.at + red;
-    unpoison(span.at, span.bytes);
-    std::memset(block, 0xff, bytes);
+    unpoison(span.at, red);
     fill_redzone(block - looked_at, looked_at);
-    fill_redzone(block + bytes, std::min(looked_at, span.bytes - red - bytes));
     poison(span.at, red);
-    poison(block + bytes, span.bytes - red - bytes);
-    if (race_checked) std::memset(range.flags + (block - range.base), allocated, bytes);
-    live_.emplace(block, Live{bytes, span});
+    begin(block, live_.emplace(block, Live{bytes, bytes, span}).first->second);
     return block;
+  }
+
+  void lend(void* p, std::size_t bytes) {
+    char* const block = static_cast<char*>(p);
+    const std::scoped_lock lock(mutex_);
+    const auto found = live_.find(block);
+    if (found == live_.end() || bytes > found->second.capacity)
+      throw Error("emulator: lends what is not a live block: " + describe(block));
+    Live& live = found->second;
+    const std::string spoilt = spoilt_beside(block, live);
+    if (race_checked) std::memset(range.flags + (block - range.base), 0, live.bytes);
+    live.bytes = bytes;
+    begin(block, live);
+    if (!spoilt.empty()) throw Error(spoilt);
   }
 
   void free(void* p) {
@@ -103,16 +113,11 @@ class Pool {
     const auto found = live_.find(block);
     if (found == live_.end())
       throw Error("cudaFree: the pointer is not a live block: " + describe(block));
-    const auto [bytes, span] = found->second;
+    const Live live = found->second;
     live_.erase(found);
-    const bool front = redzone_intact(block - looked_at, looked_at);
-    const std::size_t behind = std::min<std::size_t>(
-        looked_at, static_cast<std::size_t>(span.at + span.bytes - block) - bytes);
-    const bool back = redzone_intact(block + bytes, behind);
-    rest(block, bytes, span);
-    if (!front || !back)
-      throw Error("cudaFree: something wrote " + std::string(front ? "behind" : "in front of") +
-                  " a block of " + std::to_string(bytes) + " bytes");
+    const std::string spoilt = spoilt_beside(block, live);
+    rest(block, live);
+    if (!spoilt.empty()) throw Error(spoilt);
   }
 
   bool covers(const char* p, std::size_t n) {
@@ -133,9 +138,31 @@ class Pool {
 
  private:
   struct Live {
-    std::size_t bytes;
+    std::size_t bytes, capacity;
     Span span;
+
+    std::size_t behind(const char* block) const {
+      return static_cast<std::size_t>(span.at + span.bytes - block) - bytes;
+    }
   };
+
+  // The bytes of a block are NaN, and behind it lies a redzone.
+  void begin(char* block, const Live& live) {
+    const std::size_t behind = live.behind(block);
+    unpoison(block, live.bytes + behind);
+    std::memset(block, 0xff, live.bytes);
+    fill_redzone(block + live.bytes, std::min(looked_at, behind));
+    poison(block + live.bytes, behind);
+    if (race_checked) std::memset(range.flags + (block - range.base), allocated, live.bytes);
+  }
+
+  static std::string spoilt_beside(const char* block, const Live& live) {
+    const bool front = redzone_intact(block - looked_at, looked_at);
+    if (front && redzone_intact(block + live.bytes, std::min(looked_at, live.behind(block))))
+      return "";
+    return std::string("device memory: something wrote ") + (front ? "behind" : "in front of") +
+           " a block of " + std::to_string(live.bytes) + " bytes";
+  }
 
   // A span of that size: one that was freed long ago, or a new one.
   Span take(std::size_t bytes) {
@@ -151,10 +178,11 @@ class Pool {
     return {range.base + top_ - bytes, bytes};
   }
 
-  void rest(char* block, std::size_t bytes, Span span) {
-    std::memset(block, 0xff, bytes);
+  void rest(char* block, const Live& live) {
+    const Span span = live.span;
+    std::memset(block, 0xff, live.bytes);
     poison(span.at, span.bytes);
-    if (race_checked) std::memset(range.flags + (block - range.base), 0, bytes);
+    if (race_checked) std::memset(range.flags + (block - range.base), 0, live.bytes);
     resting_.push_back(span);
     resting_bytes_ += span.bytes;
     while (resting_bytes_ > resting_bytes) retire();
@@ -210,6 +238,8 @@ void* device_allocate(std::size_t bytes) { return pool().allocate(bytes); }
 void device_free(void* block) {
   if (block) pool().free(block);
 }
+
+void device_lend(void* block, std::size_t bytes) { pool().lend(block, bytes); }
 
 const DeviceRange& device_range() { return pool().range; }
 

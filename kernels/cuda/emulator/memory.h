@@ -16,6 +16,11 @@ void* device_allocate(std::size_t bytes);
 // Throws Error when the pointer is not a live block (null is), or something wrote beside the block.
 void device_free(void* block);
 
+// The first `bytes` of a live block begin again as NaN that nobody wrote, and the rest of it
+// belongs to the redzone: for allocators that keep blocks and hand them out for less. Throws as
+// device_free.
+void device_lend(void* block, std::size_t bytes);
+
 // Whether p lies in the range, and whether the n bytes there lie in one live block.
 bool in_device_memory(const void* p);
 bool covers(const void* p, std::size_t n);
