@@ -19,8 +19,9 @@ struct GemmShape {
 
 // beta = 0 overwrites C, whatever it held; k = 0 leaves beta * C. C must not overlap A or B. An
 // element's bits depend on its row, its column and k alone where m and n are above 3: neither the
-// batch it sits in nor the number of threads changes them. Scratch: gemm_scratch<T>(shape) bytes,
-// aligned to 64; it may be none.
+// batch it sits in nor the number of threads changes them. There, a CPU with fused multiply-adds
+// and every device give f32 and f64 the same bits. bf16 is on devices only, summed in f32 and
+// rounded once. Scratch: gemm_scratch<T>(shape) bytes, aligned to 64; it may be none.
 GRADUS_KERNEL(template <class T> std::int64_t gemm_scratch(const GemmShape&))
 GRADUS_KERNEL(template <class T> void gemm(const GemmShape&, double alpha, const T* a, const T* b,
                                            double beta, T* c, void* scratch))

@@ -132,24 +132,23 @@ __global__ void __launch_bounds__(Tile::threads, Tile::blocks)
     MmaFeed<n, b_by_terms, Tile::threads> feed_b(
         p.b + offset(p, p.stride_b, at.item) + terms.begin * (b_by_terms ? 1 : p.ldb), p.ldb,
         Index(at.across) * n, p.n);
-    int left = static_cast<int>(terms.end - terms.begin), coming = left;
-    const auto copy = [&](int stage) {
-      if (coming > 0) {
+    int left = static_cast<int>(terms.end - terms.begin);
+    const auto copy = [&](int stage, int terms) {
+      if (terms > 0) {
         bf16* const part = memory + stage * Tile::stage;
-        feed_a.copy(part, p.lda, p.a_aligned, coming);
-        feed_b.copy(part + 32 * m, p.ldb, p.b_aligned, coming);
-        coming -= 32;
+        feed_a.copy(part, p.lda, p.a_aligned, terms);
+        feed_b.copy(part + 32 * m, p.ldb, p.b_aligned, terms);
       }
       cp_async_commit();
     };
 
     float sum[Tile::warp_m / 16][Tile::warp_n / 8][4] = {};
-    for (int stage = 0; stage < stages - 1; ++stage) copy(stage);
+    for (int stage = 0; stage < stages - 1; ++stage) copy(stage, left - 32 * stage);
     int stage = 0;
     for (; left > 0; left -= 32) {
       cp_async_wait<stages - 2>();
       __syncthreads();  // these terms are there, and nobody needs those of the step before
-      copy(stage == 0 ? stages - 1 : stage - 1);
+      copy(stage == 0 ? stages - 1 : stage - 1, left - 32 * (stages - 1));
       const bf16* const part = memory + stage * Tile::stage;
       GRADUS_UNROLL
       for (int term = 0; term < 32; term += 16) {

@@ -105,13 +105,12 @@ __global__ void __launch_bounds__(Tile::threads, Tile::blocks)
                  p.lda, p.a_by_terms, p.a_aligned, Index(at.down) * m, p.m);
     FeedB feed_b(p.b + offset(p, p.stride_b, at.item) + terms.begin * (p.b_by_terms ? 1 : p.ldb),
                  p.ldb, p.b_by_terms, p.b_aligned, Index(at.across) * n, p.n);
-    int left = static_cast<int>(terms.end - terms.begin), coming = left;
-    const auto copy = [&](int stage) {
-      if (coming > 0) {
+    int left = static_cast<int>(terms.end - terms.begin);
+    const auto copy = [&](int stage, int terms) {
+      if (terms > 0) {
         T* const tile = memory + stage * Tile::stage;
-        feed_a.copy(tile, p.lda, p.a_by_terms, p.a_aligned, coming);
-        feed_b.copy(tile + 16 * FeedA::step, p.ldb, p.b_by_terms, p.b_aligned, coming);
-        coming -= 16;
+        feed_a.copy(tile, p.lda, p.a_by_terms, p.a_aligned, terms);
+        feed_b.copy(tile + 16 * FeedA::step, p.ldb, p.b_by_terms, p.b_aligned, terms);
       }
       cp_async_commit();
     };
@@ -132,12 +131,12 @@ __global__ void __launch_bounds__(Tile::threads, Tile::blocks)
         sum[i][j] = multiply_add(u[i / 4].v[i % 4], v[j / 4].v[j % 4], sum[i][j]);
     };
 
-    for (int stage = 0; stage < stages - 1; ++stage) copy(stage);
+    for (int stage = 0; stage < stages - 1; ++stage) copy(stage, left - 16 * stage);
     int stage = 0;
     for (; left > 0; left -= 16) {
       cp_async_wait<stages - 2>();
       __syncthreads();  // these terms are there, and nobody needs those of the step before
-      copy(stage == 0 ? stages - 1 : stage - 1);
+      copy(stage == 0 ? stages - 1 : stage - 1, left - 16 * (stages - 1));
       const T* const tile = memory + stage * Tile::stage;
       if (left >= 16) {
         GRADUS_UNROLL
