@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "gradus/kernels/cpu/inner_product.h"
 #include "gradus/kernels/cpu/pool.h"
 #include "gradus/kernels/cpu/product.h"
 #include "gradus/kernels/cpu/walk.h"
@@ -40,7 +41,8 @@ struct Cut {
 };
 template <class T>
 Cut cut(const Product<T>& s) {
-  const int wanted = threads() == 1 ? 1 : 2 * threads();
+  if (threads() == 1) return {};
+  const int wanted = 2 * threads();
   const auto tiles = static_cast<Index>(std::min<double>(s.work() / 1e6, wanted));
   if (tiles <= 1) return {};
   const Index most_in_columns = ceil_div(s.n, column_grain<T>), most_in_rows = ceil_div(s.m, 48);
@@ -91,9 +93,10 @@ struct Plan {
     const auto item = static_cast<Index>(sizeof(T));
     p.inner = p.a.across == 1 && p.b.down == 1 && std::min(p.m, p.n) <= few;
     // Rows of A that lie a multiple of 2 KiB apart push one another out of the cache; where its
-    // terms are far apart, each is read from a cache line of its own.
-    p.compact =
-        !p.inner && p.m > few && p.n > 64 && (p.a.across != 1 || p.a.down * item % 2048 == 0);
+    // terms are far apart, each is read from a cache line of its own; and where they pass many
+    // columns, each is better read from one page.
+    p.compact = !p.inner && p.m > few && p.n > 64 &&
+                (p.a.across != 1 || p.n > 256 || p.a.down * item % 2048 == 0);
     p.fits = p.terms * p.b.down * item <= 32768;
     if (count < 16) cut = gradus::cpu::cut(p);
     if (pieces() == 1 && count > 1)  // small products share a tile

@@ -241,6 +241,6 @@ GRADUS_INSTANTIATE(double)
 
 }  // namespace gradus::cpu
 
-std::int64_t gradus::random_permutation_scratch(std::int64_t n) {
-  return n * static_cast<std::int64_t>(sizeof(cpu::Ticket));
-}
+// A device's part is the larger one: words, a second place for them and for their indices, and 256
+// counts for every 2048 of them (cuda/sort.cuh).
+std::int64_t gradus::random_permutation_scratch(std::int64_t n) { return 25 * n + 5000; }

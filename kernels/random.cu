@@ -8,6 +8,7 @@
 #include "gradus/kernels/cuda/pack.cuh"
 #include "gradus/kernels/cuda/gpu.h"
 #include "gradus/kernels/cuda/replay.h"
+#include "gradus/kernels/cuda/sort.cuh"
 #include "gradus/kernels/random_formula.h"
 
 namespace gradus::GRADUS_GPU {
@@ -204,6 +205,11 @@ struct Integers {
   }
 };
 
+__global__ void __launch_bounds__(threads) count_up(int64_t n, int64_t* y) {
+  const int64_t i = int64_t{blockIdx.x} * threads + threadIdx.x;
+  if (i < n) y[i] = i;
+}
+
 }  // namespace
 
 void random_bits(PhiloxKey key, uint64_t offset, int64_t n, uint32_t* y) {
@@ -232,6 +238,18 @@ void random_integers(PhiloxKey key, uint64_t offset, int64_t n, int64_t low, int
   assert(low < high);
   const uint64_t from = static_cast<uint64_t>(low);
   draw_all(key, offset, n, y, Integers{from, static_cast<uint64_t>(high) - from});
+}
+
+// Words first in the scratch memory. The sort is stable, so equal words stay in the order of their
+// indices; it moves the pairs to and fro once for each of eight bytes, and so back into y.
+void random_permutation(PhiloxKey key, uint64_t offset, int64_t n, int64_t* y, void* scratch) {
+  uint64_t* const words = static_cast<uint64_t*>(scratch);
+  assert(n * int64_t{sizeof(uint64_t)} + sort_scratch<int64_t>(n) <= random_permutation_scratch(n));
+  draw_all(key, offset, n, words, Words<uint64_t>{});
+  if (n <= 0 || rewriting()) return;
+  GRADUS_LAUNCH(count_up, blocks_for(n, threads), threads, 0, n, y);
+  [[maybe_unused]] const auto sorted = sort_pairs(words, y, n, 64, words + n);
+  assert(sorted.values == y);
 }
 
 #define GRADUS_INSTANTIATE(T)                                     \

@@ -1,9 +1,10 @@
 // Matrix products: one tile of C, for code inside with_isa().
 //
-// Goto and van de Geijn's blocks, "Anatomy of high-performance matrix multiplication" (2008), less
-// one level: panels of B, as wide as two registers and packed where that pays, stay in the cache
-// while the rows of A pass by them, read where they lie or copied where that would be slow. Nothing
-// is shared between tiles, so the pool may take them in any order.
+// Goto and van de Geijn's blocks, "Anatomy of high-performance matrix multiplication" (2008): a
+// block of B, packed in panels as wide as two registers where that pays, stays in the second cache,
+// while the rows of A pass by it, as many at a time as the registers hold, read where they lie or
+// copied where that would be slow. Where few rows pass, the first of them pack. Nothing is shared
+// between tiles, so the pool may take them in any order.
 //
 // An element of C is one chain of multiply-adds over the terms, cut every `most_terms`; how rows
 // and columns are cut never changes its bits.
@@ -19,20 +20,18 @@ namespace gradus::cpu::product {
 
 using Index = std::int64_t;
 
-// Sizes of blocks, for caches of 32 KiB and 1 MiB: terms at once; columns of B packed at once; rows
-// of A at once, fewer where they are copied.
+// Sizes of blocks, for caches of 32 KiB and 1 MiB: terms at once; columns of B at once.
 constexpr Index most_terms = 384;
 template <class T>
 constexpr Index most_columns = 2048 / sizeof(T);
-template <class T>
-constexpr Index most_rows = 1536 / sizeof(T);
-template <class T>
-constexpr Index rows_copied = 384 / sizeof(T);
 
 template <class T>
 constexpr Index column_grain = 128 / sizeof(T);  // columns are cut at multiples
 constexpr Index line = 64;                       // bytes
-constexpr Index few = 3;  // rows or columns: bound by memory, not by arithmetic
+template <class T>
+constexpr Index per_line = line / sizeof(T);
+constexpr Index few = 3;         // rows or columns: bound by memory, not by arithmetic
+constexpr Index not_many = 300;  // rows: they would notice a pass that packs before them
 
 inline Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
 
@@ -88,120 +87,140 @@ struct Product {
 // Scratch memory of one tile, in elements: panels of B, then rows of A.
 template <class T>
 Index compact_step(Index n) {
-  constexpr Index l = line / sizeof(T);
-  return (n + l - 1) / l * l + l;
+  return ceil_div(n, per_line<T>) * per_line<T> + per_line<T>;
 }
 template <class T>
 Index packed_elements(const Product<T>& s) {
-  constexpr Index l = line / sizeof(T);
+  constexpr Index l = per_line<T>;
   if (s.inner || (s.b.across == 1 && s.n % l == 0 && (s.fits || s.m <= few))) return 0;
   return std::min(most_columns<T>, (s.n + l - 1) / l * l) * std::min(most_terms, s.terms);
 }
 template <class T>
 Index scratch_elements(const Product<T>& s) {
-  if (!s.compact) return packed_elements(s);
-  const Index rows = std::min(s.m, rows_copied<T>), terms = std::min(s.terms, most_terms);
-  return packed_elements(s) +
-         (s.a.across == 1 ? rows * compact_step<T>(terms) : terms * compact_step<T>(rows));
+  return packed_elements(s) + (s.compact ? 16 * compact_step<T>(std::min(s.terms, most_terms)) : 0);
 }
 
-// C = alpha * sum + beta * C; C is not read where beta is 0.
+// C = alpha * sum + beta * C, the first n elements of a register; C is not read where beta is 0.
 template <class L, class T>
-GRADUS_INLINE L combine(const L& sum, T alpha, T beta, const L& c) {
-  const L y = alpha == T(1) ? sum : L(alpha) * sum;
-  return y + (beta == T(1) ? c : L(beta) * c);
-}
-template <class L, class T>
-GRADUS_INLINE void put(const L& sum, T alpha, T beta, T* c) {
-  if (beta == T(0))
-    (alpha == T(1) ? sum : L(alpha) * sum).store(c);
-  else
-    combine(sum, alpha, beta, L::load(c)).store(c);
-}
-// The first n elements.
-template <class L, class T>
-GRADUS_INLINE void put(const L& sum, T alpha, T beta, T* c, Index n) {
-  if (beta == T(0))
-    (alpha == T(1) ? sum : L(alpha) * sum).store(c, n);
-  else
-    combine(sum, alpha, beta, L::load(c, n)).store(c, n);
+GRADUS_INLINE void put(L sum, T alpha, T beta, T* c, Index n) {
+  const bool whole = n == L::size;
+  if (alpha != T(1)) sum = L(alpha) * sum;
+  if (beta != T(0)) {
+    const L old = whole ? L::load(c) : L::load(c, n);
+    sum = sum + (beta == T(1) ? old : L(beta) * old);
+  }
+  whole ? sum.store(c) : sum.store(c, n);
 }
 
-// R rows of C, N registers wide; of the last register `columns` elements. Row i of A's block has
-// its term p at a[i * down + p * across]; b holds the terms of the columns, `step` apart.
-template <class L, int R, int N, class T>
-GRADUS_INLINE void multiply(Index terms, const Matrix<T>& a, const T* b, Index step, T alpha,
-                            T beta, T* c, Index ldc, Index columns) {
+// Some rows of C against one panel of B: row i of A has its term p at a[i * down + p * across]; b
+// holds the terms of the columns, `step` apart, and is copied to `copy` where a kernel says so.
+template <class T>
+struct Tile {
+  Index terms;
+  Matrix<T> a;
+  const T* b;
+  Index step;
+  T alpha, beta;
+  T* c;
+  Index ldc, columns;
+  T* copy;
+};
+
+// R rows, N registers wide; of a single register `columns` elements.
+template <class L, int R, int N, bool copying, class T>
+GRADUS_INLINE void multiply(const Tile<T>& t) {
+  constexpr Index W = L::size;
+  T* c = t.c;
+  const Index ldc = t.ldc;
   L sum[R][N];
 #pragma GCC unroll 16
   for (int i = 0; i < R; ++i)
 #pragma GCC unroll 4
-    for (int j = 0; j < N; ++j) sum[i][j] = L(0.0);
-  // One pointer for three rows: the other two are reached by the addressing mode.
-  const T* row[5] = {a.data, a.data + 3 * a.down, a.data + 6 * a.down, a.data + 9 * a.down,
-                     a.data + 12 * a.down};
-  const Index down = a.down, twice = 2 * a.down;
-  for (Index p = 0; p < terms; ++p) {
+    for (int j = 0; j < N; ++j) {
+      sum[i][j] = L(0.0);
+      __builtin_prefetch(c + i * ldc + j * W, 1);
+    }
+  // One pointer for seven rows: the others are reached by the addressing mode.
+  const Index d = t.a.down, d3 = 3 * d, d5 = 5 * d, across = t.a.across, step = t.step;
+  const T* row[2] = {t.a.data, t.a.data + 7 * d};
+  const T* b = t.b;
+  T* copy = t.copy;
+#pragma GCC unroll 4
+  for (Index p = t.terms; p > 0; --p) {
     L w[N];
 #pragma GCC unroll 4
-    for (int j = 0; j < N; ++j) w[j] = L::load(b + j * L::size);
+    for (int j = 0; j < N; ++j) {
+      w[j] = L::load(b + j * W);
+      if (copying) w[j].store(copy + j * W);
+      __builtin_prefetch(b + 8 * step + j * W);
+    }
 #pragma GCC unroll 16
     for (int i = 0; i < R; ++i) {
-      const L x(row[i / 3][i % 3 == 0 ? 0 : i % 3 == 1 ? down : twice]);
+      const int r = i % 7;
+      const L x(row[i / 7][r == 3 ? d3 : r == 5 ? d5 : r == 6 ? 2 * d3 : r * d]);
 #pragma GCC unroll 4
       for (int j = 0; j < N; ++j) sum[i][j] = fma(x, w[j], sum[i][j]);
     }
-#pragma GCC unroll 5
-    for (int i = 0; i < (R + 2) / 3; ++i) row[i] += a.across;
+    row[0] += across, row[1] += across;
     b += step;
+    if (copying) copy += N * W;
   }
+  const T alpha = t.alpha, beta = t.beta;
+  const Index columns = N > 1 ? W : t.columns;
+  const bool plain = alpha == T(1) && beta == T(0) && columns == W;
 #pragma GCC unroll 16
-  for (int i = 0; i < R; ++i, c += ldc)
+  for (int i = 0; plain && i < R; ++i, c += ldc)
 #pragma GCC unroll 4
-    for (int j = 0; j < N; ++j) {
-      if (N > 1 || columns == L::size)
-        put(sum[i][j], alpha, beta, c + j * L::size);
-      else
-        put(sum[i][j], alpha, beta, c, columns);
-    }
+    for (int j = 0; j < N; ++j) sum[i][j].store(c + j * W);
+#pragma GCC unroll 16
+  for (int i = 0; !plain && i < R; ++i, c += ldc)
+#pragma GCC unroll 4
+    for (int j = 0; j < N; ++j) put(sum[i][j], alpha, beta, c + j * W, columns);
 }
 
-// The same for a number of rows known when it runs, at most R.
-template <class Set, class T, int N, int R, class... Args>
-GRADUS_INLINE void multiply_rows(Index rows, const Args&... args) {
-  if (rows == R)
-    return Set::call(
-        [&](auto) GRADUS_LAMBDA { multiply<typename Set::template Lane<T>, R, N>(args...); });
-  if constexpr (R > 1) multiply_rows<Set, T, N, R - 1>(rows, args...);
+// The kernels for 1, 2, ... `most` rows, each a function of its own: only so does the compiler keep
+// all its sums in registers.
+template <class T>
+using Kernel = void (*)(const Tile<T>&);
+template <class Set, class T, int R, int N, bool copying>
+void run_kernel(const Tile<T>& t) {
+  Set::call([&](auto)
+                GRADUS_LAMBDA { multiply<typename Set::template Lane<T>, R, N, copying>(t); });
+}
+template <class Set, class T, int N, int... R>
+Kernel<T> kernel(Index rows, std::integer_sequence<int, R...>) {
+  static constexpr Kernel<T> kernels[] = {run_kernel<Set, T, R + 1, N, false>...};
+  return kernels[rows - 1];
+}
+template <class Set, class T, int N, int most>
+GRADUS_INLINE Kernel<T> kernel(Index rows) {
+  return kernel<Set, T, N>(rows, std::make_integer_sequence<int, most>());
 }
 
-// A panel: columns [j, j + columns) of B, a range of terms, side by side in rows of `width`; zeros
-// follow. Here the terms of B lie side by side.
+// A panel: columns [j, j + columns) of B, a range of terms, side by side in rows of `width`; what
+// follows is never used. Here the terms of B lie side by side.
 template <class L, class T>
 GRADUS_INLINE void pack_transposed(const Matrix<T>& b, Range terms, Index j, Index columns,
                                    Index width, T* panel) {
-  const T* from = b.at(terms.begin, j);
-  const Index count = terms.size();
-  Index i = 0;
-  for (; i + 8 <= columns; i += 8) {
+  constexpr Index W = L::size, K = 16 / sizeof(T);
+  for (Index i = 0; i < columns; i += W, panel += W) {
+    const T* from = b.at(terms.begin, j + i);
+    const Index rows = std::min(columns - i, W);
     Index p = 0;
-    for (; p + 8 <= count; p += 8) {
-      transpose_block(from + i * b.across + p, b.across, panel + p * width + i, width);
-      for (Index k = p % 16 ? 4 : 0; k < (p % 16 ? 8 : 4); ++k)
-        __builtin_prefetch(from + (i + 8 + k) * b.across + p);
+    for (; p + K <= terms.size(); p += K) {
+      transpose_strip<L>(from + p, b.across, rows, panel + p * width, width);
+      const T* soon = from + (W + p / K % 4 * (W / 4)) * b.across + p;
+      for (Index k = 0; k < W / 4; ++k) __builtin_prefetch(soon + k * b.across);
     }
-    for (; p < count; ++p)
-      for (Index k = i; k < i + 8; ++k) panel[p * width + k] = from[p + k * b.across];
+    for (; p < terms.size(); ++p)
+      for (Index k = 0; k < rows; ++k) panel[p * width + k] = from[p + k * b.across];
   }
-  for (; i < width; ++i)
-    for (Index p = 0; p < count; ++p)
-      panel[p * width + i] = i < columns ? from[p + i * b.across] : T(0);
 }
 
 // Rows that lie far apart escape the processor's own prefetching.
 template <class T>
 GRADUS_INLINE void prefetch(const T* p, Index n) {
-  for (Index i = 0; i < n; i += line / static_cast<Index>(sizeof(T))) __builtin_prefetch(p + i);
+  for (Index i = 0; i < n; i += per_line<T>) __builtin_prefetch(p + i);
 }
 
 // Panels of two registers, and of one where fewer columns are left, one after the other.
@@ -232,15 +251,14 @@ GRADUS_INLINE void pack(const Matrix<T>& b, Range terms, Range columns, T* to) {
   }
 }
 
-// Copies a block of A so that it lies in `to` without gaps but for a cache line after each row.
+// Copies rows of A side by side: each with a gap after it, or term after term.
 template <class L, class T>
 GRADUS_INLINE Matrix<T> compact(const Matrix<T>& a, Index rows, Index terms, T* to) {
   const bool by_rows = a.across == 1;
   const Index outer = by_rows ? rows : terms, inner = by_rows ? terms : rows;
-  const Index step = compact_step<T>(inner);
+  const Index step = by_rows ? compact_step<T>(terms) : rows;
   for (Index i = 0; i < outer; ++i) {
     const T* from = by_rows ? a.at(i, 0) : a.at(0, i);
-    prefetch(from + 4 * (by_rows ? a.down : a.across), inner);
     Index j = 0;
     for (; j + L::size <= inner; j += L::size) L::load(from + j).store(to + i * step + j);
     if (j < inner) L::load(from + j, inner - j).store(to + i * step + j);
@@ -252,110 +270,105 @@ GRADUS_INLINE Matrix<T> compact(const Matrix<T>& a, Index rows, Index terms, T* 
 template <class L>
 inline constexpr int most_at_once = sizeof(typename L::Vector) == 64 ? 14 : 6;
 
-// `rows` of A, from its first on, by N registers of columns.
-template <class Set, int N, class T>
-GRADUS_INLINE void multiply_panel(const Matrix<T>& a, Index rows, Index terms, const T* b,
-                                  Index step, T alpha, T beta, T* c, Index ldc, Index columns) {
+// What is read next comes closer while panels are multiplied: `count` cache lines with each.
+template <class T>
+struct Ahead {
+  const T* data = nullptr;
+  Index line = 0, panel = 0, count = 0;
+};
+
+// Rows of A against columns of B, panel by panel. B lies at t.b, rows t.step apart, or where that
+// is 0 it is packed there, or, `copying`, it lies and goes to t.copy, packed.
+template <class Set, class T>
+GRADUS_INLINE void sweep(Tile<T> t, Index rows, Index columns, bool copying, Ahead<T> ahead) {
   using L = typename Set::template Lane<T>;
-  constexpr int most = N > 2 ? static_cast<int>(few) : most_at_once<L>;
-  const Index parts = ceil_div(rows, most);
-  const Share share(rows, parts);
-  for (Index q = 0, i = 0; q < parts; i += share[q++], c += share[q - 1] * ldc) {
-    for (Index r = 0; r < share[q]; ++r)
-      for (int n = 0; n < N; ++n) __builtin_prefetch(c + r * ldc + n * L::size, 1);
-    multiply_rows<Set, T, N, most>(share[q], terms, Matrix<T>{a.at(i, 0), a.down, a.across}, b,
-                                   step, alpha, beta, c, ldc, columns);
+  constexpr Index W = L::size;
+  constexpr int most = most_at_once<L>;
+  const bool packed = t.step == 0;
+  const auto next = [&](Index width) GRADUS_LAMBDA {
+    t.b += packed ? width * t.terms : width;
+    t.c += width, columns -= width;
+  };
+  if (rows <= few && !packed) {
+    const auto f = kernel<Set, T, 4, few>(rows);
+    while (columns >= 4 * W) f(t), next(4 * W);
   }
+  if (columns >= 2 * W) {
+    const auto f = copying ? run_kernel<Set, T, most, 2, true> : kernel<Set, T, 2, most>(rows);
+    if (packed) t.step = 2 * W;
+    while (columns >= 2 * W) {
+      for (Index i = 0; i < ahead.count; ++i) __builtin_prefetch(ahead.data + i * ahead.line, 0, 2);
+      ahead.data += ahead.panel;
+      f(t);
+      if (copying) t.copy += 2 * W * t.terms;
+      next(2 * W);
+    }
+  }
+  if (columns > 0) {
+    const auto f = kernel<Set, T, 1, most>(rows);
+    if (packed) t.step = W;
+    while (columns > 0) t.columns = std::min(columns, W), f(t), next(W);
+  }
+}
+
+// The rows of A after row i, for sweeps of so many panels.
+template <class T>
+Ahead<T> ahead_of(const Product<T>& s, Index i, Range terms, Index panels) {
+  if (s.a.across == 1)  // a row with each panel
+    return {s.a.at(i, terms.begin), per_line<T>, s.a.down, ceil_div(terms.size(), per_line<T>)};
+  const Index count = terms.size() / panels;
+  return {s.a.at(i, terms.begin), s.a.across, count * s.a.across, count};
 }
 
 template <class Set, class T>
 GRADUS_INLINE void multiply_tile(const Product<T>& s, Range rows, Range columns, T* scratch) {
   using L = typename Set::template Lane<T>;
   constexpr Index W = L::size;
-  T* const copy = scratch + packed_elements<T>(s);
-  const Index at_once = s.compact ? rows_copied<T> : most_rows<T>;
-  const bool direct = s.b.across == 1 && (s.fits || rows.size() <= most_at_once<L>);
+  constexpr int most = most_at_once<L>;
+  const bool lies = s.b.across == 1, direct = lies && (s.fits || rows.size() <= most);
+  const bool copying = lies && !direct && rows.size() <= not_many;  // the first rows pack
   const Index blocks = ceil_div(s.terms, most_terms);
   const Share share(s.terms, blocks);
+  const Index head = copying ? most : 0, groups = ceil_div(rows.size() - head, most);
+  const Share group(rows.size() - head, std::max(groups, Index{1}));
+  T* const copy = s.compact ? scratch + packed_elements<T>(s) : nullptr;
   for (Index z = 0, first = 0; z < blocks; first += share[z++]) {
     const Range terms = {first, first + share[z]};
-    const T beta = first == 0 ? s.beta : T(1);
     for (Index j0 = columns.begin; j0 < columns.end; j0 += most_columns<T>) {
-      const Index j1 = std::min(columns.end, j0 + most_columns<T>);
-      const Index packed = direct ? j0 + (j1 - j0) / W * W : j0;  // those before lie well
-      pack<L>(s.b, terms, {packed, j1}, scratch);
-      for (Index i = rows.begin; i < rows.end; i += at_once) {
-        const Index m = std::min(rows.end - i, at_once);
-        Matrix<T> a = {s.a.at(i, first), s.a.down, s.a.across};
-        if (s.compact) a = compact<L>(a, m, terms.size(), copy);
-        for (Index j = j0; j < j1;) {
-          const Index left = (j < packed ? packed : j1) - j;
-          const Index width = left >= 4 * W && m <= few && j < packed ? 4 * W
-                              : left >= 2 * W                         ? 2 * W
-                                                                      : W;
-          const T* b = j < packed ? s.b.at(first, j) : scratch + (j - packed) * terms.size();
-          const Index step = j < packed ? s.b.down : width;
-          T* c = s.c + i * s.ldc + j;
-          if (width == 4 * W)
-            multiply_panel<Set, 4>(a, m, terms.size(), b, step, s.alpha, beta, c, s.ldc, W);
-          else if (width == 2 * W)
-            multiply_panel<Set, 2>(a, m, terms.size(), b, step, s.alpha, beta, c, s.ldc, W);
-          else
-            multiply_panel<Set, 1>(a, m, terms.size(), b, step, s.alpha, beta, c, s.ldc,
-                                   std::min(left, W));
-          j += width;
+      const Index n = std::min(columns.end - j0, most_columns<T>);
+      // Columns that the kernels read where they lie; the others are packed before.
+      const Index lying = direct ? n / W * W : copying ? n / (2 * W) * (2 * W) : 0;
+      T* const packed = copying ? scratch + lying * terms.size() : scratch;
+      if (lying < n) pack<L>(s.b, terms, {j0 + lying, j0 + n}, packed);
+      for (Index i = rows.begin, q = copying ? -1 : 0; q < groups; ++q) {
+        const Index m = q < 0 ? most : group[q];
+        Tile<T> t = {terms.size(),
+                     {s.a.at(i, first), s.a.down, s.a.across},
+                     s.b.at(first, j0),
+                     s.b.down,
+                     s.alpha,
+                     first == 0 ? s.beta : T(1),
+                     s.c + i * s.ldc + j0,
+                     s.ldc,
+                     W,
+                     scratch};
+        Ahead<T> ahead;
+        if (s.compact) {
+          t.a = compact<L>(t.a, m, terms.size(), copy);
+          ahead = ahead_of(s, i + m, terms, ceil_div(n, 2 * W));
         }
+        if (lying > 0) {
+          if (copying && q >= 0) t.b = scratch, t.step = 0;
+          sweep<Set>(t, m, lying, q < 0, ahead);
+        }
+        if (lying < n) {
+          t.b = packed, t.step = 0, t.c += lying;
+          sweep<Set>(t, m, n - lying, false, ahead);
+        }
+        i += m;
       }
     }
   }
-}
-
-// Elements of C as inner products, for operands whose terms lie side by side: R rows of A by four
-// columns of B, and the columns that are left.
-template <class L, int R, int N, class T>
-GRADUS_INLINE void inner_products(const Product<T>& s, Index i, Index j) {
-  L sum[R][N];
-#pragma GCC unroll 4
-  for (int r = 0; r < R; ++r)
-#pragma GCC unroll 4
-    for (int n = 0; n < N; ++n) sum[r][n] = L(0.0);
-  const T *a = s.a.at(i, 0), *b = s.b.at(0, j);
-  for (Index p = 0; p < s.terms; p += L::size) {
-    const Index left = s.terms - p;
-    L x[R];
-#pragma GCC unroll 4
-    for (int r = 0; r < R; ++r)
-      x[r] = left >= L::size ? L::load(a + r * s.a.down + p) : L::load(a + r * s.a.down + p, left);
-#pragma GCC unroll 4
-    for (int n = 0; n < N; ++n) {
-      const T* column = b + n * s.b.across + p;
-      const L w = left >= L::size ? L::load(column) : L::load(column, left);
-#pragma GCC unroll 4
-      for (int r = 0; r < R; ++r) sum[r][n] = fma(x[r], w, sum[r][n]);
-    }
-  }
-  for (int r = 0; r < R; ++r)
-    for (int n = 0; n < N; ++n) {
-      T total = 0;
-      for (int l = 0; l < L::size; ++l) total += sum[r][n][l];
-      T& c = s.c[(i + r) * s.ldc + j + n];
-      c = s.beta == T(0) ? s.alpha * total : s.alpha * total + s.beta * c;
-    }
-}
-
-template <class L, int R, class T>
-GRADUS_INLINE void inner_product_rows(const Product<T>& s, Index i, Range columns) {
-  Index j = columns.begin;
-  for (; j + 4 <= columns.end; j += 4) inner_products<L, R, 4>(s, i, j);
-  for (; j < columns.end; ++j) inner_products<L, R, 1>(s, i, j);
-}
-
-template <class L, class T>
-GRADUS_INLINE void inner_product_tile(const Product<T>& s, Range rows, Range columns) {
-  Index i = rows.begin;
-  for (; i + 4 <= rows.end; i += 4) inner_product_rows<L, 4>(s, i, columns);
-  if (i + 2 <= rows.end) inner_product_rows<L, 2>(s, i, columns), i += 2;
-  if (i < rows.end) inner_product_rows<L, 1>(s, i, columns);
 }
 
 }  // namespace gradus::cpu::product

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
+#include <type_traits>
 
 #include "gradus/kernels/cuda/gpu.h"
 
@@ -11,6 +13,23 @@ template <class T, int count = 16 / static_cast<int>(sizeof(T))>
 struct alignas(sizeof(T) * count) Pack {
   T x[count];
 };
+
+// *p = pack in one access, where p has the alignment of a pack. (An assignment would be compiled
+// into one of each element.)
+template <class T, int count>
+GRADUS_DEVICE void store_whole(const Pack<T, count>& pack, T* p) {
+#ifdef __CUDACC__
+  constexpr std::size_t size = sizeof(pack);
+  static_assert(size == 16 || size == 8 || size == 4 || size == 2);
+  using Word = std::conditional_t<size == 4, unsigned, unsigned short>;
+  using Bits = std::conditional_t<size == 16, uint4, std::conditional_t<size == 8, uint2, Word>>;
+  Bits bits;
+  std::memcpy(&bits, &pack, size);
+  __stwb(reinterpret_cast<Bits*>(p), bits);
+#else
+  *reinterpret_cast<Pack<T, count>*>(p) = pack;
+#endif
+}
 
 // True where elements begin, begin + 1, ... all are among the n at p, and aligned.
 template <class P, class T>
@@ -33,9 +52,8 @@ GRADUS_DEVICE Pack<T, count> load_pack(const T* p, std::int64_t begin, std::int6
 template <class T, int count>
 GRADUS_DEVICE void store_pack(const Pack<T, count>& pack, T* p, std::int64_t begin,
                               std::int64_t n) {
-  using P = Pack<T, count>;
-  if (is_whole_pack<P>(p, begin, n)) {
-    *reinterpret_cast<P*>(p + begin) = pack;
+  if (is_whole_pack<Pack<T, count>>(p, begin, n)) {
+    store_whole(pack, p + begin);
     return;
   }
   for (int j = 0; j < count; ++j)

@@ -1,7 +1,8 @@
 #include "gradus/kernels/cuda/replay.h"
 
-#include <algorithm>
+#include <cstddef>
 #include <cstring>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -11,18 +12,14 @@
 
 namespace gradus {
 
-// Arguments lie one after the other in pages of device memory, each with its values on the host, so
-// that all of them are sent in one copy, or a few.
+// The arguments lie one after the other in device memory, with their values on the host, so that
+// they are sent in one copy.
 struct ReplayArguments {
-  struct Page {
-    std::byte* device;
-    std::vector<std::byte> values;
-    std::size_t used;
-  };
   struct Argument {
-    std::size_t page, begin, bytes;
+    std::size_t begin, bytes;
   };
-  std::vector<Page> pages;
+  std::byte* device = nullptr;
+  std::vector<std::byte> values;
   std::vector<Argument> noted;
   std::size_t next = 0;  // of those noted, the one to be rewritten
 };
@@ -30,19 +27,17 @@ struct ReplayArguments {
 namespace GRADUS_GPU {
 namespace {
 
-constexpr std::size_t page_size = 1 << 14, alignment = 16;
+constexpr std::size_t capacity = 1 << 20, alignment = 16;
 
 thread_local ReplayArguments *noting = nullptr, *rewritten = nullptr;
 
 ReplayArguments::Argument note(ReplayArguments& a, std::size_t bytes) {
-  if (a.pages.empty() || a.pages.back().values.size() - a.pages.back().used < bytes) {
-    const std::size_t size = std::max(page_size, bytes);
-    auto* const device = static_cast<std::byte*>(allocate(static_cast<std::int64_t>(size)));
-    a.pages.push_back({device, std::vector<std::byte>(size), 0});
-  }
-  ReplayArguments::Page& page = a.pages.back();
-  a.noted.push_back({a.pages.size() - 1, page.used, bytes});
-  page.used = std::min(page.values.size(), (page.used + bytes + alignment - 1) & ~(alignment - 1));
+  const std::size_t begin = (a.values.size() + alignment - 1) / alignment * alignment;
+  if (begin + bytes > capacity)
+    throw Error("replay: the arguments that change must fit in " + std::to_string(capacity) +
+                " bytes: " + std::to_string(begin) + " and " + std::to_string(bytes) + " more");
+  a.values.resize(begin + bytes);
+  a.noted.push_back({begin, bytes});
   a.next = a.noted.size();
   return a.noted.back();
 }
@@ -57,8 +52,18 @@ ReplayArguments::Argument next(ReplayArguments& a, std::size_t bytes) {
 
 }  // namespace
 
-ReplayArguments* make_replay_arguments() { return new ReplayArguments; }
-void destroy_replay_arguments(ReplayArguments* a) noexcept { delete a; }
+ReplayArguments* make_replay_arguments() {
+  if (is_capturing()) throw Error("replay: arguments must be made before a graph is recorded");
+  auto a = std::make_unique<ReplayArguments>();
+  a->device = static_cast<std::byte*>(allocate(capacity));
+  return a.release();
+}
+
+void destroy_replay_arguments(ReplayArguments* a) noexcept {
+  if (!a) return;
+  deallocate(a->device, capacity);
+  delete a;
+}
 
 void note_arguments(ReplayArguments* a) noexcept { noting = a; }
 
@@ -74,17 +79,15 @@ const void* replayed_bytes(const void* values, std::int64_t bytes) {
   if (!a) return nullptr;
   const auto size = static_cast<std::size_t>(bytes);
   const ReplayArguments::Argument at = rewritten ? next(*a, size) : note(*a, size);
-  ReplayArguments::Page& page = a->pages[at.page];
-  std::memcpy(page.values.data() + at.begin, values, size);
-  return page.device + at.begin;
+  std::memcpy(a->values.data() + at.begin, values, size);
+  return a->device + at.begin;
 }
 
 void send_arguments(ReplayArguments* a) {
   if (a->next != a->noted.size())
     throw Error("replay: the calls must be those of the capture: " + std::to_string(a->next) +
                 " of " + std::to_string(a->noted.size()) + " were made");
-  for (const ReplayArguments::Page& page : a->pages)
-    copy_from_host(page.device, page.values.data(), static_cast<std::int64_t>(page.used));
+  copy_from_host(a->device, a->values.data(), static_cast<std::int64_t>(a->values.size()));
 }
 
 }  // namespace GRADUS_GPU

@@ -27,11 +27,12 @@
 namespace gradus {
 
 struct ReplayArguments;
+// Device memory for 1 MiB of them, outside of any graph: what is allocated in a capture keeps
+// nothing from one replay to the next. To be destroyed after the graph.
 GRADUS_ON_DEVICES(ReplayArguments* make_replay_arguments())
 GRADUS_ON_DEVICES(void destroy_replay_arguments(ReplayArguments*) noexcept)
 
-// Calls of this thread from now on note their arguments there, in memory of the graph that is being
-// captured; null: no longer.
+// Calls of this thread from now on note their arguments there; null: no longer.
 GRADUS_ON_DEVICES(void note_arguments(ReplayArguments*) noexcept)
 // Calls of this thread from now on launch nothing and write what the next of the noted calls will
 // read; null: no longer. A call that does not fit the noted one throws.
