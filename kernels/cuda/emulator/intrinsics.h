@@ -3,10 +3,9 @@
 // for speed on the device (__expf, ...) are the accurate ones here; C's are the library's.
 #pragma once
 
-#include <math.h>
-
 #include <atomic>
 #include <bit>
+#include <cmath>
 #include <cstdint>
 #include <limits>
 #include <type_traits>
@@ -214,43 +213,43 @@ inline float __fsub_rn(float x, float y) { return x - y; }
 inline float __fmul_rn(float x, float y) { return x * y; }
 inline float __fdiv_rn(float x, float y) { return x / y; }
 inline float __frcp_rn(float x) { return 1 / x; }
-inline float __fsqrt_rn(float x) { return sqrt(x); }
-inline float __fmaf_rn(float x, float y, float z) { return fma(x, y, z); }
+inline float __fsqrt_rn(float x) { return std::sqrt(x); }
+inline float __fmaf_rn(float x, float y, float z) { return std::fma(x, y, z); }
 inline double __dadd_rn(double x, double y) { return x + y; }
 inline double __dsub_rn(double x, double y) { return x - y; }
 inline double __dmul_rn(double x, double y) { return x * y; }
 inline double __ddiv_rn(double x, double y) { return x / y; }
 inline double __drcp_rn(double x) { return 1 / x; }
-inline double __dsqrt_rn(double x) { return sqrt(x); }
-inline double __fma_rn(double x, double y, double z) { return fma(x, y, z); }
+inline double __dsqrt_rn(double x) { return std::sqrt(x); }
+inline double __fma_rn(double x, double y, double z) { return std::fma(x, y, z); }
 
 // ---- fast on the device
-inline float __expf(float x) { return exp(x); }
-inline float __logf(float x) { return log(x); }
-inline float __log2f(float x) { return log2(x); }
-inline float __log10f(float x) { return log10(x); }
-inline float __powf(float x, float y) { return pow(x, y); }
-inline float __sinf(float x) { return sin(x); }
-inline float __cosf(float x) { return cos(x); }
-inline float __tanf(float x) { return tan(x); }
+inline float __expf(float x) { return std::exp(x); }
+inline float __logf(float x) { return std::log(x); }
+inline float __log2f(float x) { return std::log2(x); }
+inline float __log10f(float x) { return std::log10(x); }
+inline float __powf(float x, float y) { return std::pow(x, y); }
+inline float __sinf(float x) { return std::sin(x); }
+inline float __cosf(float x) { return std::cos(x); }
+inline float __tanf(float x) { return std::tan(x); }
 inline float __fdividef(float x, float y) { return x / y; }
 inline float __saturatef(float x) { return x >= 0 ? (x <= 1 ? x : 1) : 0; }  // NaN: 0
 
 // ---- mathematics that C does not have. Where its library begins to, the library's are taken.
 #if !defined(__GLIBC_PREREQ) || !__GLIBC_PREREQ(2, 42)
-inline double rsqrt(double x) { return 1 / sqrt(x); }
+inline double rsqrt(double x) { return 1 / std::sqrt(x); }
 inline float rsqrtf(float x) { return static_cast<float>(rsqrt(double(x))); }
 #endif
 #if !defined(__GLIBC_PREREQ) || !__GLIBC_PREREQ(2, 41)
 inline double sinpi(double x) {
-  double r = remainder(x, 2.0);  // exact, in [-1, 1]
-  if (fabs(r) > 0.5) r = copysign(1.0, r) - r;
-  return copysign(sin(3.14159265358979323846 * r), r == 0 ? x : r);
+  double r = std::remainder(x, 2.0);  // exact, in [-1, 1]
+  if (std::fabs(r) > 0.5) r = std::copysign(1.0, r) - r;
+  return std::copysign(std::sin(3.14159265358979323846 * r), r == 0 ? x : r);
 }
 inline double cospi(double x) {
-  const double r = fabs(remainder(x, 2.0));
+  const double r = std::fabs(std::remainder(x, 2.0));
   if (r == 0.5) return 0;
-  return r < 0.25 ? cos(3.14159265358979323846 * r) : sinpi(0.5 - r);
+  return r < 0.25 ? std::cos(3.14159265358979323846 * r) : sinpi(0.5 - r);
 }
 inline float sinpif(float x) { return static_cast<float>(sinpi(double(x))); }
 inline float cospif(float x) { return static_cast<float>(cospi(double(x))); }
