@@ -188,6 +188,7 @@ TEST_F(EmulatorReports, RacesWithinABlock) {
 TEST_F(EmulatorReports, RacesBetweenBlocks) {
   expect_race("two_blocks_write", {"two blocks write, with no order between them"});
   expect_race("block_reads_another", {"another block"});
+  expect_race("fence_of_the_reader_only", {"another block"});
 }
 
 TEST_F(EmulatorReports, AsynchronousCopies) {

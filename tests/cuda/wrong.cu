@@ -181,6 +181,13 @@ __global__ void block_reads_another(int* data, int) {
   if (blockIdx.x == 0) data[me()] = 7;
   if (blockIdx.x == 1) data[64 + me()] = data[me()];
 }
+__global__ void fence_of_the_reader_only(int* data, int) {
+  if (blockIdx.x == 0) data[me()] = 7;
+  __syncthreads();
+  if (blockIdx.x == 0 && me() == 0) atomicAdd(data + 128, 1);
+  if (blockIdx.x == 1) __threadfence();
+  if (blockIdx.x == 1) data[64 + me()] = data[me()];
+}
 
 // ---- asynchronous copies: 64 threads take 4 words each from data[64...] on
 
@@ -266,6 +273,7 @@ const WrongKernel& wrong(const char* name) {
       WRONG(race_in_device_memory),
       WRONG(two_blocks_write, 2),
       WRONG(block_reads_another, 2),
+      WRONG(fence_of_the_reader_only, 2),
       WRONG(copy_without_wait),
       WRONG(copy_without_commit),
       WRONG(copy_without_barrier),

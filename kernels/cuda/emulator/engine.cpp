@@ -57,9 +57,7 @@ void Block::reset(const Grid& of, std::size_t number) {
   error.clear();
   cancelled = false;
   at_barrier = 0;
-  epochs.next();
-  epochs.block = epochs.now;
-  epochs.visible = epochs.grid;
+  epochs.begin_block();
   reset_shared(of.shared);
 }
 
@@ -227,7 +225,7 @@ void run_blocks(const Grid& grid, std::size_t blocks) {
     try {
       std::unique_ptr<Block> block = spare().take();
       block->random.seed(options.seed * 1000003 + worker);
-      if (race_checked) block->epochs.now = block->epochs.grid = last_epoch + 1;
+      if (race_checked) block->epochs.begin_grid(last_epoch + 1);
       try {
         for (std::size_t i; !stop && (i = next++) < blocks;) {
           const bool reverse = options.schedule == Schedule::reverse;

@@ -70,7 +70,7 @@ void warp_op(std::uint32_t mask, Op op, void* payload, WarpFn perform, void* ext
 enum class Combine : std::uint8_t { nothing, any, all, count };
 void block_barrier(Loc site, Combine combine = Combine::nothing, int* value = nullptr);
 
-// What this block reads from now on, earlier blocks may have published.
+// __threadfence: orders what this block did before what blocks do that fence later.
 void fence();
 
 // An array of shared memory, one for each place in the source that declares one.

@@ -5,12 +5,47 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <iterator>
 #include <string>
 
 #include "gradus/kernels/cuda/emulator/block.h"
 #include "gradus/kernels/cuda/emulator/memory.h"
 
 namespace gradus::emulator {
+
+void Epochs::next() {
+  ++now;
+  std::memset(warp, 0, sizeof warp);
+}
+
+void Epochs::next(std::size_t of_warp) {
+  if (++warp[of_warp] == History::under_way) next();
+}
+
+void Epochs::begin_grid(std::uint32_t epoch) {
+  now = grid = epoch;
+  fences_.clear();
+}
+
+void Epochs::begin_block() {
+  next();
+  block = now;
+  fenced_ = false;
+  if (race_checked) fences_.push_back({block, 0});
+}
+
+void Epochs::fence() {
+  fenced_ = true;
+  if (race_checked) fences_.back().until = now;
+}
+
+bool Epochs::unordered(std::uint32_t epoch) const {
+  if (epoch < grid || epoch >= block) return false;
+  const auto after = std::upper_bound(fences_.begin(), fences_.end(), epoch,
+                                      [](std::uint32_t e, const Fence& f) { return e < f.block; });
+  return !fenced_ || std::prev(after)->until < epoch;
+}
+
 namespace {
 
 // "reduce.cuh:40, inlined at softmax.cu:77", from the line table of the program.
@@ -97,14 +132,11 @@ struct Judge {
         return found("a read of bytes that nobody wrote", thread.linear);
       if (access == Access::atomic) continue;
       History& h = range.histories[offset + i];
-      const auto by_another_block = [&](std::uint32_t epoch) {
-        return epoch >= block.epochs.visible && epoch < block.epochs.block;
-      };
-      if (by_another_block(h.write_epoch))
+      if (block.epochs.unordered(h.write_epoch))
         return found(writes() ? "two blocks write, with no order between them"
                               : "another block writes what this one reads",
                      h.writer);
-      if (writes() && by_another_block(h.read_epoch))
+      if (writes() && block.epochs.unordered(h.read_epoch))
         return found("another block reads what this one writes", reader_of(h));
       unsigned other = thread.linear;
       if (const char* const what = within_block(h, other)) return found(what, other);

@@ -11,6 +11,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "gradus/kernels/cuda/emulator/vocabulary.h"
 
@@ -41,13 +42,27 @@ struct History {
 // The epochs of the block that runs; they only grow, over all grids of the process.
 struct Epochs {
   std::uint32_t now = 1;
-  std::uint32_t block = 1;    // when this block began
-  std::uint32_t grid = 1;     // when its grid began
-  std::uint32_t visible = 1;  // what earlier blocks wrote since then is not visible to this one
+  std::uint32_t block = 1;  // when this block began
+  std::uint32_t grid = 1;   // when its grid began
   std::uint16_t warp[32] = {};
 
   void next();                     // all threads of the block have met
   void next(std::size_t of_warp);  // the lanes of a warp have
+
+  // ---- between the blocks of a grid only __threadfence makes an order: one after the access in
+  // the block that was first, and one in the block that comes later.
+  void begin_grid(std::uint32_t epoch);
+  void begin_block();
+  void fence();
+  // Whether an access at that epoch, of another block, has no order with what this one does.
+  bool unordered(std::uint32_t epoch) const;
+
+ private:
+  struct Fence {
+    std::uint32_t block, until;  // what the block that began then did until the last fence
+  };
+  std::vector<Fence> fences_;  // of the grid's blocks, in the order in which they ran
+  bool fenced_ = false;        // this block
 };
 
 // The bytes of device memory that belong to a live block, and that hold a value.

@@ -12,15 +12,6 @@ bool same(Loc a, Loc b) {
 
 }  // namespace
 
-void Epochs::next() {
-  ++now;
-  std::memset(warp, 0, sizeof warp);
-}
-
-void Epochs::next(std::size_t of_warp) {
-  if (++warp[of_warp] == History::under_way) next();
-}
-
 // ---- the block ----------------------------------------------------------------------------------
 
 void block_barrier(Loc site, Combine combine, int* value) {

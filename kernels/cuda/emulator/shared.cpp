@@ -93,7 +93,7 @@ bool in_shared(const void* p) noexcept { return context.block->owns(p); }
 
 void fence() {
   std::atomic_thread_fence(std::memory_order_seq_cst);
-  if (Block* const block = context.block) block->epochs.visible = block->epochs.block;
+  if (Block* const block = context.block) block->epochs.fence();
 }
 
 }  // namespace gradus::emulator
