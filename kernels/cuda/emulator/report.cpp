@@ -74,7 +74,8 @@ std::string Block::threads_by_state() const {
   for (unsigned i = 0; i < size; ++i) groups[state(threads[i])].push_back(i);
   std::string s;
   for (const auto& [state, members] : groups)
-    s += "\n    " + std::to_string(members.size()) + " threads " + state + ": " + ranges(members);
+    s += "\n    " + std::to_string(members.size()) +
+         (members.size() == 1 ? " thread " : " threads ") + state + ": " + ranges(members);
   return s;
 }
 
