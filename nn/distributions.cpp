@@ -3,7 +3,10 @@
 #include <cmath>
 #include <limits>
 
+#include "gradus/kernels/domain.h"
 #include "gradus/nn/domain.h"
+#include "gradus/tensor/copy.h"
+#include "gradus/tensor/dispatch.h"
 
 namespace gradus::distributions {
 namespace {
@@ -186,6 +189,33 @@ void require_domain(bool in_domain, double value, const Parts&... parts) {
   throw Error(text.str());
 }
 
+// Every element must lie in [low, high]. On a device that is found out when it is waited for.
+void require_within(const char* what, const char* rule, const Tensor& t, double low, double high) {
+  if (t.numel() == 0) return;
+  if (t.device() == Device::cpu) {
+    const Range r = range(t);
+    require_domain(r.low >= low, r.low, what, rule);
+    require_domain(r.high <= high, r.high, what, rule);
+    return;
+  }
+  const Tensor x = gradus::detail::contiguous_value(t);
+  with_float(what, x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    GRADUS_RUN_ON_DEVICE(
+        x.device(), note_outside(what, rule, gradus::detail::pointer<T>(x), x.numel(), low, high));
+  });
+}
+
+// The least positive and the largest finite number of a dtype.
+struct Finite {
+  double least, largest;
+  explicit Finite(DType t)
+      : least(t == DType::f32 ? std::numeric_limits<float>::denorm_min()
+                              : std::numeric_limits<double>::denorm_min()),
+        largest(t == DType::f32 ? std::numeric_limits<float>::max()
+                                : std::numeric_limits<double>::max()) {}
+};
+
 Scaled scaled(const char* location, const char* scale, const Parameter& a, const Parameter& b,
               const Tensor& value) {
   const Tensor like = first_tensor({&a, &b}, value);
@@ -215,44 +245,43 @@ Tensor any_real(const char* what, const Parameter& p, const Tensor& like) {
 
 Tensor positive(const char* what, const Parameter& p, const Tensor& like) {
   const Tensor t = any_real(what, p, like);
-  if (t.numel() == 0) return t;
-  const Range r = range(t);
-  require_domain(r.low > 0, r.low, what, " must be positive");
-  require_domain(std::isfinite(r.high), r.high, what, " must be finite");
+  const Finite numbers(t.dtype());
+  require_within(what, " must be positive and finite", t, numbers.least, numbers.largest);
   return t;
 }
 
 Tensor finite(const char* what, const Parameter& p, const Tensor& like) {
   const Tensor t = any_real(what, p, like);
-  const Range r = range(t);
-  require_domain(std::isfinite(r.low), r.low, what, " must be finite");
-  require_domain(std::isfinite(r.high), r.high, what, " must be finite");
+  const double high = Finite(t.dtype()).largest;
+  require_within(what, " must be finite", t, -high, high);
   return t;
 }
 
 Tensor probability(const char* what, const Parameter& p, const Tensor& like) {
   const Tensor t = any_real(what, p, like);
-  const Range r = range(t);
-  require_domain(r.low >= 0, r.low, what, " must lie in [0, 1]");
-  require_domain(r.high <= 1, r.high, what, " must lie in [0, 1]");
+  require_within(what, " must lie in [0, 1]", t, 0, 1);
   return t;
 }
 
 void require_supported(const char* operation, const Tensor& x, const Support& support) {
-  if (x.numel() == 0) return;
-  const Range r = range(is_floating(x.dtype()) ? x : x.to(DType::f64));
-  double low = 0, high = infinity;
-  if (support.kind == Support::Kind::positive) low = std::numeric_limits<double>::denorm_min();
-  if (support.kind == Support::Kind::zero_or_one) high = 1;
-  if (support.kind == Support::Kind::classes) high = static_cast<double>(support.classes - 1);
-  require(r.low >= low, operation, ": value outside of the support ", support, ": ", r.low);
-  require(r.high <= high, operation, ": value outside of the support ", support, ": ", r.high);
+  const Tensor values = is_floating(x.dtype()) ? x : x.to(DType::f64);
+  switch (support.kind) {
+    case Support::Kind::real:
+      return require_within(operation, ": value outside of the support, the real numbers", values,
+                            -infinity, infinity);
+    case Support::Kind::positive:
+      return require_within(operation, ": value outside of the support z > 0", values,
+                            Finite(values.dtype()).least, infinity);
+    case Support::Kind::zero_or_one:
+      return require_within(operation, ": value outside of the support {0, 1}", values, 0, 1);
+    case Support::Kind::classes:
+      return require_within(operation, ": value outside of the support, the classes", values, 0,
+                            static_cast<double>(support.classes - 1));
+  }
 }
 
 void require_probability(const char* operation, const Tensor& u) {
-  const Range r = range(u);
-  require(r.low >= 0 && r.high <= 1, operation, ": a probability must lie in [0, 1], got ",
-          r.low >= 0 ? r.high : r.low);
+  require_within(operation, ": a probability must lie in [0, 1]", u, 0, 1);
 }
 
 Shape draw_shape(const char* operation, const Shape& shape, const Shape& parameters) {

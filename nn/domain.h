@@ -23,7 +23,7 @@ struct Range {
 };
 Range range(const Tensor& x);
 
-// `operation: value outside of the support ...: x`, unless low <= x <= high everywhere.
+// `operation: value outside of the support ..., got x`, unless low <= x <= high everywhere.
 void require_supported(const char* operation, const Tensor& x, const Support& support);
 void require_probability(const char* operation, const Tensor& u);
 

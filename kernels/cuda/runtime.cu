@@ -1,9 +1,11 @@
 // Devices, streams, copies, graphs, and what goes wrong with them.
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <cstring>
 #include <deque>
 #include <optional>
+#include <sstream>
 #include <string>
 #include <utility>
 
@@ -63,6 +65,13 @@ void throw_finding(Device& d) {
     const std::lock_guard lock(d.mutex);
     if (std::atomic_ref(d.finding->set).load() != 2) return;
     found = std::exchange(*d.finding, {});
+  }
+  if (found.rule) {
+    std::ostringstream text;
+    text << found.operation << found.rule << ", got " << found.value << " at position "
+         << found.position;
+    if (!std::isfinite(found.value)) throw NumericError(text.str());
+    throw Error(text.str());
   }
   throw Error(std::string(found.operation) + ": an index is out of range: index " +
               std::to_string(found.index) + " at position " + std::to_string(found.position) +

@@ -72,8 +72,10 @@ GRADUS_ON_DEVICES(void destroy_graph(DeviceGraph*) noexcept)  // after its last 
 // device, in whichever thread, throws "operation: rule: facts" and forgets it.
 struct DeviceFinding {
   unsigned set = 0;                 // 1: being written, 2: complete
-  const char* operation = nullptr;  // of static storage
+  const char* operation = nullptr;  // of static storage, like the rule
+  const char* rule = nullptr;       // what a value breaks; null: an index lies outside of its limit
   std::int64_t position = 0, index = 0, limit = 0;
+  double value = 0;
 };
 // Where kernels of this thread's device note it.
 GRADUS_ON_DEVICES(DeviceFinding* findings())
