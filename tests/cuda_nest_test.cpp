@@ -58,6 +58,7 @@ TEST(CudaNest, MergesAndLocates) {
   nothing.add(0, {1});
   nothing.close();
   EXPECT_EQ(nothing.count(), 0);
+  EXPECT_FALSE(nothing.narrow);  // nothing to divide by
 }
 
 // More elements than 31 bits count.

@@ -43,7 +43,7 @@ class Divider {
 template <int N>
 struct Nest {
   int rank = 0;
-  bool narrow = true;  // fewer than 2^31 elements
+  bool narrow = true;  // fewer than 2^31 elements, but some
   Index size[max_rank];
   Index stride[N][max_rank];
   Divider divide[max_rank];
@@ -62,7 +62,7 @@ struct Nest {
       size[rank++] = 1;
       for (int k = 0; k < N; ++k) stride[k][0] = 0;
     }
-    narrow = count() < Index{1} << 31;
+    narrow = count() > 0 && count() < Index{1} << 31;
     for (int a = 0; a < rank && narrow; ++a) divide[a] = Divider(size[a]);
   }
   Index count() const {
