@@ -21,7 +21,7 @@ ReduceShape reduce_shape(const Extents& extents, const std::int64_t* stride, uns
 
 // The same nest with the reduced loops of the largest strides outermost, then merged: sums care
 // little for the order of their terms, memory does.
-ReduceShape in_memory_order(const ReduceShape&);
+GRADUS_API ReduceShape in_memory_order(const ReduceShape&);
 
 // y has one element for each output, contiguous. x and y must not overlap. Nothing is reduced: sum
 // and logsumexp take their empty values 0 and -inf, prod 1; max, min and argmax require an element.
