@@ -14,6 +14,7 @@ class Quotient {
  public:
   Quotient() = default;
   explicit Quotient(std::int64_t d) : divisor_(d) {
+    if (d == 0) return;  // of a loop that is empty
     while (std::int64_t{1} << shift_ < d) ++shift_;
     const auto rest = static_cast<std::uint64_t>((std::int64_t{1} << shift_) - d);
     factor_ =
