@@ -1,6 +1,5 @@
 // Losses. Shapes must be equal: a loss never broadcasts.
 #include "gradus/autograd/ops.h"
-#include "gradus/kernels/index.h"
 #include "gradus/kernels/loss_formula.h"
 #include "gradus/tensor/copy.h"
 
@@ -39,12 +38,7 @@ Tensor checked_classes(const char* name, const Tensor& x, const Tensor& target) 
   require(x.dim() == 2, name, ": needs (rows, classes), got ", x.shape());
   require(target.shape() == Shape{x.size(0)}, name, ": target must be (", x.size(0), ",), got ",
           target.shape());
-  const Tensor ids = detail::contiguous_value(target);
-  const std::int64_t* p = ids.data<std::int64_t>();
-  const std::int64_t bad = cpu::find_out_of_range(name, p, ids.numel(), x.size(1));
-  if (bad >= 0)
-    fail(name, ": target ", p[bad], " at position ", bad, " lies outside of [0, ", x.size(1), ")");
-  return ids;
+  return detail::checked_indices(name, "target", x, target, x.size(1));
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <type_traits>
 
 #include "gradus/kernels/cuda/block.cuh"
+#include "gradus/kernels/cuda/finding.cuh"
 #include "gradus/kernels/cuda/offsets.cuh"
 #include "gradus/kernels/cuda/scratch.h"
 #include "gradus/kernels/cuda/sort.cuh"
@@ -30,11 +31,7 @@ struct First {
 
 GRADUS_DEVICE void note(DeviceFinding* finding, const char* operation, const Index* index,
                         Index position, Index limit) {
-  if (position == nowhere || atomicCAS(&finding->set, 0u, 1u) != 0) return;
-  finding->operation = operation;
-  finding->position = position;
-  finding->index = index[position];
-  finding->limit = limit;
+  if (position != nowhere) note_finding(finding, operation, position, index[position], limit);
 }
 
 // The first of each block goes to `found`; a block on its own notes it.
@@ -57,7 +54,7 @@ __global__ void __launch_bounds__(find_threads)
 }
 
 __global__ void __launch_bounds__(find_threads)
-    note_first(const char* operation, const Index* index, const Index limit, const Index* found,
+    note_earliest(const char* operation, const Index* index, const Index limit, const Index* found,
                const Index blocks, DeviceFinding* finding) {
   GRADUS_SHARED(Index, warps, [find_threads / warp_size]);
   Index first = nowhere;
@@ -223,7 +220,7 @@ Index find_out_of_range(const char* operation, const Index* index, Index n, Inde
   Index* const found = scratch.as<Index>();
   GRADUS_LAUNCH(find_bad, blocks, find_threads, 0, operation, index, n, limit, found, finding);
   if (found)
-    GRADUS_LAUNCH(note_first, 1, find_threads, 0, operation, index, limit, found, Index{blocks},
+    GRADUS_LAUNCH(note_earliest, 1, find_threads, 0, operation, index, limit, found, Index{blocks},
                   finding);
   return -1;
 }

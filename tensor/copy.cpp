@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "gradus/kernels/copy.h"
+#include "gradus/kernels/index.h"
 #include "gradus/tensor/dispatch.h"
 
 namespace gradus::detail {
@@ -83,6 +84,20 @@ Tensor converted(const Tensor& t, DType dtype) {
     });
   });
   return y;
+}
+
+Tensor checked_indices(const char* operation, const char* what, const Tensor& x,
+                       const Tensor& indices, std::int64_t limit) {
+  require_dtype(operation, indices, DType::i64, what);
+  require_same_device(operation, x, indices);
+  const Tensor flat = contiguous_value(indices);
+  const auto* p = pointer<std::int64_t>(flat);
+  const std::int64_t bad =
+      GRADUS_RUN(flat.device(), find_out_of_range(operation, p, flat.numel(), limit));
+  if (bad >= 0)
+    fail(operation, ": ", what, ' ', p[bad], " at position ", bad, " lies outside of [0, ", limit,
+         ")");
+  return flat;
 }
 
 void require_defined(const char* operation, const Tensor& t) {

@@ -57,6 +57,11 @@ Tensor read_back(const char* operation, const Tensor& t, Here here);
 // The elements of `from`, of the same shape and dtype, into those of `to`; from any device.
 void copy_elements(const Tensor& from, const Tensor& to);
 
+// Indices as kernels take them: i64, contiguous, on x's device, each in [0, limit); `what` names
+// them in errors. (On a device an index outside is found when the device is waited for.)
+Tensor checked_indices(const char* operation, const char* what, const Tensor& x,
+                       const Tensor& indices, std::int64_t limit);
+
 // Checks of operands. Errors name the operation.
 void require_defined(const char* operation, const Tensor& t);
 GRADUS_API void require_same_dtype(const char* operation, const Tensor& a, const Tensor& b);

@@ -349,14 +349,14 @@ TEST(Distributions, RefuseValuesOutsideOfTheirSupport) {
   EXPECT_TRUE(throws("LogNormal.log_prob", "support z > 0, got 0", [] {
     LogNormal{0.0, 1.0}.log_prob(from_vector<float>({1, 0}));
   }));
-  EXPECT_TRUE(throws("LogNormal.log_prob", "z > 0: nan", [] {
+  EXPECT_TRUE(throws("LogNormal.log_prob", "z > 0, got nan", [] {
     LogNormal{0.0, 1.0}.log_prob(full({}, nan));
   }));
-  EXPECT_TRUE(throws("Bernoulli.log_prob", "{0, 1}: 1.5",
+  EXPECT_TRUE(throws("Bernoulli.log_prob", "{0, 1}, got 1.5",
                      [] { Bernoulli{.logits = 0.0}.log_prob(full({}, 1.5)); }));
   EXPECT_TRUE(throws("Bernoulli.cdf", "NaN", [] { Bernoulli{.logits = 0.0}.cdf(full({}, nan)); }));
   const Categorical three{zeros({3})};
-  EXPECT_TRUE(throws("Categorical.log_prob", "{0, ..., 2}: 3", [&] {
+  EXPECT_TRUE(throws("Categorical.log_prob", "the classes, got 3", [&] {
     three.log_prob(from_vector<std::int64_t>({0, 3}));
   }));
   EXPECT_TRUE(throws("Categorical.log_prob", "i64", [&] { three.log_prob(zeros({2})); }));
