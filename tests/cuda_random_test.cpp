@@ -178,15 +178,16 @@ std::vector<int64_t> permutation(uint64_t offset, int64_t n) {
 }
 
 TEST(CudaRandomTest, PermutationsOfTheCpu) {
-  for (int64_t n : {0, 1, 33, 5000}) {
-    const uint64_t offset = ~uint64_t{0} - 16;
-    std::vector<int64_t> expected(static_cast<std::size_t>(n));
+  static constexpr uint64_t offset = ~uint64_t{0} - 16;
+  const auto expected = [](int64_t n) {
+    std::vector<int64_t> y(static_cast<std::size_t>(n));
     std::vector<std::max_align_t> scratch(
         static_cast<std::size_t>(random_permutation_scratch(n)) / sizeof(std::max_align_t) + 1);
-    cpu::random_permutation(key, offset, n, expected.data(), scratch.data());
-    EXPECT_EQ(permutation(offset, n), expected) << n;
-  }
-  on_every_schedule([] { return permutation(3, 65); });
+    cpu::random_permutation(key, offset, n, y.data(), scratch.data());
+    return y;
+  };
+  for (int64_t n : {0, 1, 5000}) EXPECT_EQ(permutation(offset, n), expected(n)) << n;
+  EXPECT_EQ(on_every_schedule([] { return permutation(offset, 65); }), expected(65));
 }
 
 }  // namespace
