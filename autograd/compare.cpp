@@ -27,8 +27,9 @@ Tensor compare(At a, At b) {
 template <class F>
 Tensor compare(At a, double b) {
   detail::require_defined(F::name, *a);
-  const Tensor c = full({}, b, a->dtype(), a->device());
-  if (is_floating(a->dtype()) || c.item() == b) return compare<F>(a, At(c));
+  const Tensor c = full({}, b, a->dtype());
+  if (is_floating(a->dtype()) || c.item() == b)
+    return compare<F>(a, At(full({}, b, a->dtype(), a->device())));
   // An integer is compared with the number itself, not with what is left of it as an integer.
   const Tensor x = a->to(DType::f64), y = full({}, b, DType::f64, a->device());
   return compare<F>(At(x, a.here.file, a.here.line), At(y));
