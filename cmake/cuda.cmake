@@ -31,13 +31,20 @@ endif()
 file(GLOB cuda_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/*.cu
                                          ${PROJECT_SOURCE_DIR}/kernels/cuda/*.cu)
 add_library(gradus_cuda OBJECT ${cuda_sources})
-set_target_properties(gradus_cuda PROPERTIES
-  CUDA_STANDARD 20 CUDA_STANDARD_REQUIRED ON POSITION_INDEPENDENT_CODE ON
-  CUDA_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON)
-target_include_directories(gradus_cuda PRIVATE ${include_dir})
-target_compile_definitions(gradus_cuda PRIVATE GRADUS_HAS_CUDA)
-target_compile_options(gradus_cuda PRIVATE
-  --fmad=false --expt-relaxed-constexpr -Xcompiler=-Wall,-Wextra,-ffp-contract=off
-  --Werror=all-warnings "SHELL:-Xptxas -v,--warn-on-spills,--warning-as-error")
+set(cuda_targets gradus_cuda)
+if(GRADUS_BUILD_TESTS) # kernels of the tests that a device runs, too
+  add_library(gradus_cuda_tests OBJECT ${PROJECT_SOURCE_DIR}/tests/cuda/conformance.cu)
+  list(APPEND cuda_targets gradus_cuda_tests)
+endif()
+foreach(target IN LISTS cuda_targets)
+  set_target_properties(${target} PROPERTIES
+    CUDA_STANDARD 20 CUDA_STANDARD_REQUIRED ON POSITION_INDEPENDENT_CODE ON
+    CUDA_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON)
+  target_include_directories(${target} PRIVATE ${include_dir})
+  target_compile_definitions(${target} PRIVATE GRADUS_HAS_CUDA)
+  target_compile_options(${target} PRIVATE
+    --fmad=false --expt-relaxed-constexpr -Xcompiler=-Wall,-Wextra,-ffp-contract=off
+    --Werror=all-warnings "SHELL:-Xptxas -v,--warn-on-spills,--warning-as-error")
+endforeach()
 target_compile_definitions(gradus_objects PRIVATE GRADUS_HAS_CUDA)
 list(APPEND libraries CUDA::cudart_static)

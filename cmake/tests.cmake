@@ -10,6 +10,10 @@ if(unit_tests)
     target_link_libraries(gradus_tests PRIVATE
       "$<LINK_LIBRARY:WHOLE_ARCHIVE,gradus_emulated,gradus_emulated_tests>")
   endif()
+  if(TARGET gradus_cuda_tests)
+    target_sources(gradus_tests PRIVATE $<TARGET_OBJECTS:gradus_cuda_tests>)
+    set_target_properties(gradus_tests PROPERTIES LINKER_LANGUAGE CXX)
+  endif()
   target_link_libraries(gradus_tests PRIVATE
     gradus_internal $<TARGET_NAME_IF_EXISTS:gradus_examples> nlohmann_json::nlohmann_json
     rapidcheck ZLIB::ZLIB GTest::gtest)
@@ -39,7 +43,8 @@ if(NOT GRADUS_SANITIZE)
   add_test(NAME symbols COMMAND ${tests_dir}/symbols_test.sh $<TARGET_FILE:gradus>
                                 $<TARGET_OBJECTS:gradus_objects>
            COMMAND_EXPAND_LISTS)
-  set(house layering front_door symbols)
+  add_test(NAME gpu_script COMMAND ${tests_dir}/gpu_script_test.sh ${PROJECT_SOURCE_DIR})
+  set(house layering front_door symbols gpu_script)
   if(BUILD_SHARED_LIBS)
     add_test(NAME readme COMMAND ${tests_dir}/readme_test.sh ${PROJECT_SOURCE_DIR}
                                  $<TARGET_FILE_DIR:gradus> ${include_dir} ${CMAKE_CXX_COMPILER})

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <memory>
+#include <stdexcept>
 
 namespace peers {
 
@@ -11,17 +12,6 @@ using std::int64_t;
 namespace {
 
 constexpr int64_t most_floats = 8192 * 1536, most_indices = 468 * 128;
-
-// The second operand: none, as the first, a class a row, or 32x128 rows.
-enum class Second { none, same, classes, rows };
-
-struct Operation {
-  const char* name;
-  Tensor (*f)(const Tensor& x, const Tensor& y);
-  double arrays,
-      arrays_backward;  // of x's size, moved forward and, in addition, backward
-  Second second = Second::none;
-};
 
 std::string title(const char* family, const std::string& name, const Shape& shape) {
   std::string text = family + ('/' + name) + '/';
@@ -53,8 +43,8 @@ Job make(const Operation& operation, const Shape& shape, bool backward) {
   return {[=] { gradients(); }, probe(gradients())};
 }
 
-void add(std::vector<Workload>& list, const char* family, std::vector<Operation> operations,
-         std::vector<Shape> shapes) {
+void add(std::vector<Workload>& list, const char* family, const std::vector<Operation>& operations,
+         const std::vector<Shape>& shapes) {
   for (const Operation& operation : operations)
     for (const Shape& shape : shapes)
       for (const bool backward : {false, true}) {
@@ -140,41 +130,64 @@ std::vector<double> probe(const std::vector<Tensor>& tensors) {
   return values;
 }
 
+namespace {
+
 #define GRADUS_F(...) [](const Tensor& x, [[maybe_unused]] const Tensor& y) { return __VA_ARGS__; }
+
+struct Family {
+  const char* name;
+  std::vector<Operation> operations;
+  std::vector<Shape> shapes;
+};
 
 // Backward, a map reads the incoming gradient and an operand, and writes a
 // gradient; the gradients of a sum are the incoming one.
+const std::vector<Family>& families() {
+  static const std::vector<Family> all{
+      {"map",
+       {{"add", GRADUS_F(x + y), 3, 0, Second::same},
+        {"mul", GRADUS_F(x * y), 3, 5, Second::same},
+        {"relu", GRADUS_F(relu(x)), 2, 3},
+        {"exp", GRADUS_F(exp(x)), 2, 3},
+        {"sigmoid", GRADUS_F(sigmoid(x)), 2, 3},
+        {"tanh", GRADUS_F(tanh(x)), 2, 3},
+        {"gelu", GRADUS_F(gelu(x)), 2, 3},
+        {"gelu_tanh", GRADUS_F(gelu(x, Gelu::tanh)), 2, 3},
+        {"gelu_sigmoid", GRADUS_F(gelu(x, Gelu::sigmoid)), 2, 3}},
+       {{1000000}, {10000000}}},
+      {"rows",
+       {{"softmax", GRADUS_F(softmax(x, -1)), 2, 3},
+        {"log_softmax", GRADUS_F(log_softmax(x, -1)), 2, 3}},
+       {{4096, 128}, {2048, 512}}},
+      {"rows",
+       {{"cross_entropy", GRADUS_F(cross_entropy(x, y)), 1, 2, Second::classes}},
+       {{4096, 65}, {1024, 8192}}},
+      {"reduce",
+       {{"sum_all", GRADUS_F(sum(x)), 1, -1},
+        {"sum_last", GRADUS_F(sum(x, -1)), 1, -1},
+        {"sum_first", GRADUS_F(sum(x, 0)), 1, -1},
+        {"mean_last", GRADUS_F(mean(x, -1)), 1, -1},
+        {"max_last", GRADUS_F(max(x, -1)), 1, 2}},
+       {{1000, 1000}, {4096, 2560}}},
+      {"move",
+       {{"copy", GRADUS_F(x.clone()), 2, -1}, {"transpose", GRADUS_F(x.t().contiguous()), 2, -1}},
+       {{1000, 1000}, {4096, 2560}}},
+      {"move", {{"embedding", GRADUS_F(embedding(x, y)), 8.2, 5.1, Second::rows}}, {{1000, 128}}}};
+  return all;
+}
+
+}  // namespace
+
+const Operation& operation(const std::string& name) {
+  for (const Family& family : families())
+    for (const Operation& operation : family.operations)
+      if (operation.name == name) return operation;
+  throw std::invalid_argument("no operation has the name " + name);
+}
+
 std::vector<Workload> operations() {
   std::vector<Workload> list;
-  add(list, "map",
-      {{"add", GRADUS_F(x + y), 3, 0, Second::same},
-       {"mul", GRADUS_F(x * y), 3, 5, Second::same},
-       {"relu", GRADUS_F(relu(x)), 2, 3},
-       {"exp", GRADUS_F(exp(x)), 2, 3},
-       {"sigmoid", GRADUS_F(sigmoid(x)), 2, 3},
-       {"tanh", GRADUS_F(tanh(x)), 2, 3},
-       {"gelu", GRADUS_F(gelu(x)), 2, 3},
-       {"gelu_tanh", GRADUS_F(gelu(x, Gelu::tanh)), 2, 3},
-       {"gelu_sigmoid", GRADUS_F(gelu(x, Gelu::sigmoid)), 2, 3}},
-      {{1000000}, {10000000}});
-  add(list, "rows",
-      {{"softmax", GRADUS_F(softmax(x, -1)), 2, 3},
-       {"log_softmax", GRADUS_F(log_softmax(x, -1)), 2, 3}},
-      {{4096, 128}, {2048, 512}});
-  add(list, "rows", {{"cross_entropy", GRADUS_F(cross_entropy(x, y)), 1, 2, Second::classes}},
-      {{4096, 65}, {1024, 8192}});
-  add(list, "reduce",
-      {{"sum_all", GRADUS_F(sum(x)), 1, -1},
-       {"sum_last", GRADUS_F(sum(x, -1)), 1, -1},
-       {"sum_first", GRADUS_F(sum(x, 0)), 1, -1},
-       {"mean_last", GRADUS_F(mean(x, -1)), 1, -1},
-       {"max_last", GRADUS_F(max(x, -1)), 1, 2}},
-      {{1000, 1000}, {4096, 2560}});
-  add(list, "move",
-      {{"copy", GRADUS_F(x.clone()), 2, -1}, {"transpose", GRADUS_F(x.t().contiguous()), 2, -1}},
-      {{1000, 1000}, {4096, 2560}});
-  add(list, "move", {{"embedding", GRADUS_F(embedding(x, y)), 8.2, 5.1, Second::rows}},
-      {{1000, 128}});
+  for (const Family& family : families()) add(list, family.name, family.operations, family.shapes);
   add_random(list, "randn", [](const Shape& s, Generator& g, DType t) { return randn(s, g, t); });
   add_random(list, "rand", [](const Shape& s, Generator& g, DType t) { return rand(s, g, t); });
   add_adam(list);

@@ -6,9 +6,10 @@ import sys
 from html import escape
 from pathlib import Path
 
-ORDER = ("torch", "torch-fused", "torch-tuned", "jax", "openblas", "libtorch")
+ORDER = ("torch", "torch-fused", "torch-tuned", "torch-compile", "jax", "openblas", "libtorch")
 COLOURS = {"torch": "#d1495b", "torch-fused": "#8d3b72", "torch-tuned": "#edae49",
-           "jax": "#00798c", "openblas": "#66a182", "libtorch": "#5c4d7d"}
+           "torch-compile": "#30638e", "jax": "#00798c", "openblas": "#66a182",
+           "libtorch": "#5c4d7d"}
 
 
 def number(x: float) -> str:
@@ -105,9 +106,14 @@ def markdown(result: dict) -> str:
 
 
 def svg(result: dict) -> str:
-    """Bars to the right: the peer takes longer. On a logarithmic axis, cut at 1/8 and 64."""
     threads = max(row["threads"] for row in result["rows"])
-    rows = [row for row in result["rows"] if row["threads"] == threads]
+    where = f'{threads} thread{"s" if threads > 1 else ""}, {result["machine"]["processor"]}'
+    return bars([row for row in result["rows"] if row["threads"] == threads],
+                f'{where}, {result["date"]}')
+
+
+def bars(rows: list[dict], where: str) -> str:
+    """Bars to the right: the peer takes longer. On a logarithmic axis, cut at 1/8 and 64."""
     columns = impls(rows)
     left, width, bar, share_left, share_width = 250, 520, 8, 830, 120
     low, high = math.log2(1 / 8), math.log2(64)
@@ -118,10 +124,10 @@ def svg(result: dict) -> str:
     rectangle = lambda x, y, w, h, fill: parts.append(
         f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(w, 0.5):.1f}" height="{h}" fill="{fill}"/>')
     for row in rows:
-        bars = [(impl, r) for impl in columns if (r := ratio(row, impl)) is not None]
-        height = bar * max(len(bars), 2) + 6
+        ratios = [(impl, r) for impl in columns if (r := ratio(row, impl)) is not None]
+        height = bar * max(len(ratios), 2) + 6
         text(left - 10, y + height / 2 + 1, row["name"], 'text-anchor="end"')
-        for i, (impl, r) in enumerate(bars):
+        for i, (impl, r) in enumerate(ratios):
             begin, end = sorted((x(1), x(r)))
             rectangle(begin, y + bar * i, end - begin, bar - 1, COLOURS[impl])
             text(x(r) + 4 if r >= 1 else x(1) + 4, y + bar * i + bar - 1.5, f"{number(r)}x",
@@ -141,9 +147,8 @@ def svg(result: dict) -> str:
                     f'{f"{r:g}x" if power >= 0 else f"1/{2 ** -power}x"}</text>')
     axis.append(f'<path d="M{share_left + share_width} 50V{y}" stroke="#ddd" fill="none"/>')
     axis.append(f'<text x="{share_left}" y="46">share of the limit (line: all)</text>')
-    legend = [f'<text x="10" y="18" font-size="13">Time of the peer over ours, {threads} '
-              f'thread{"s" if threads > 1 else ""}, {escape(result["machine"]["processor"])}, '
-              f'{result["date"]}</text>']
+    legend = [f'<text x="10" y="18" font-size="13">Time of the peer over ours, {escape(where)}'
+              '</text>']
     for i, impl in enumerate(columns):
         legend.append(f'<rect x="{250 + 110 * i}" y="24" width="9" height="9" '
                       f'fill="{COLOURS[impl]}"/><text x="{263 + 110 * i}" y="32">{impl}</text>')

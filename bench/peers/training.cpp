@@ -1,6 +1,7 @@
-#include "workload.h"
-
 #include <memory>
+
+#include "vae.h"
+#include "workload.h"
 
 namespace peers {
 
@@ -9,34 +10,10 @@ using std::int64_t;
 
 namespace {
 
-constexpr int64_t batch = 128, pixels = 784, hidden = 400, latent = 20;
+constexpr int64_t batch = VAE::batch, pixels = VAE::pixels, hidden = VAE::hidden,
+                  latent = VAE::latent;
 constexpr int64_t classes = 10, batches = 468;
 constexpr int64_t checked_steps = 5;
-
-struct VAE {
-  nn::Linear encode, to_mean, to_log_variance, decode, to_pixels;
-
-  explicit VAE(Generator generator)
-      : encode(pixels, hidden, generator),
-        to_mean(hidden, latent, generator),
-        to_log_variance(hidden, latent, generator),
-        decode(latent, hidden, generator),
-        to_pixels(hidden, pixels, generator) {}
-  static void each(auto& self, auto&& f) {
-    f("encode", self.encode);
-    f("to_mean", self.to_mean);
-    f("to_log_variance", self.to_log_variance);
-    f("decode", self.decode);
-    f("to_pixels", self.to_pixels);
-  }
-
-  Tensor loss(const Tensor& x, const Tensor& noise) const {
-    const Tensor h = relu(encode(x)), mean = to_mean(h), log_variance = to_log_variance(h);
-    const Tensor logits = to_pixels(relu(decode(mean + noise * exp(0.5 * log_variance))));
-    const Tensor kl = 0.5 * sum(square(mean) + exp(log_variance) - log_variance - 1);
-    return (binary_cross_entropy_with_logits(logits, x, {Reduction::sum}) + kl) / batch;
-  }
-};
 
 Tensor pictures(const Shape& shape) {
   Generator generator(4);

@@ -25,6 +25,20 @@ struct Workload {
   std::function<Job()> make;
 };
 
+// The second operand of an operation: none, one like the first, a class for each row, or 32x128
+// indices of rows.
+enum class Second { none, same, classes, rows };
+
+struct Operation {
+  std::string name;
+  gradus::Tensor (*f)(const gradus::Tensor& x, const gradus::Tensor& y);
+  double arrays,
+      arrays_backward;  // of x's size, moved forward and, in addition, backward; below 0: not done
+  Second second = Second::none;
+};
+// "gelu_tanh"; another name throws std::invalid_argument.
+const Operation& operation(const std::string& name);
+
 // Standard normal numbers and indices. The numbers of a smaller size begin
 // those of a larger one.
 gradus::Tensor normal(const gradus::Shape& shape, std::uint64_t seed);
