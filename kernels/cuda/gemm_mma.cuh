@@ -124,7 +124,8 @@ __global__ void __launch_bounds__(Tile::threads, Tile::blocks)
   const int row = warp / Tile::warps_across * Tile::warp_m;
   const int column = warp % Tile::warps_across * Tile::warp_n;
 
-  for (int chain = at.chain; chain < at.end; ++chain) {
+  int chain = at.chain;
+  do {
     const Range terms = chain_terms(p, chain);
     MmaFeed<m, a_by_terms, Tile::threads> feed_a(
         p.a + offset(p, p.stride_a, at.item) + terms.begin * (a_by_terms ? 1 : p.lda), p.lda,
@@ -179,7 +180,7 @@ __global__ void __launch_bounds__(Tile::threads, Tile::blocks)
     __syncthreads();
     finish_tile<m, n, Tile::threads>(p, at, chain, tile, Tile::step);
     __syncthreads();
-  }
+  } while (!p.split && ++chain < p.chains);
 }
 
 }  // namespace gradus::GRADUS_GPU::product

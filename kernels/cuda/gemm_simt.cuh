@@ -99,7 +99,8 @@ __global__ void __launch_bounds__(Tile::threads, Tile::blocks)
   constexpr int warps = n / (4 * across) / 8;
   const int row = (warp / warps * 4 + lane / 8) * 4, column = (warp % warps * 8 + lane % 8) * 4;
 
-  for (int chain = at.chain; chain < at.end; ++chain) {
+  int chain = at.chain;
+  do {
     const Range terms = chain_terms(p, chain);
     FeedA feed_a(p.a + offset(p, p.stride_a, at.item) + terms.begin * (p.a_by_terms ? 1 : p.lda),
                  p.lda, p.a_by_terms, p.a_aligned, Index(at.down) * m, p.m);
@@ -158,7 +159,7 @@ __global__ void __launch_bounds__(Tile::threads, Tile::blocks)
     __syncthreads();
     finish_tile<m, n, Tile::threads>(p, at, chain, memory, n);
     __syncthreads();
-  }
+  } while (!p.split && ++chain < p.chains);
 }
 
 }  // namespace gradus::GRADUS_GPU::product

@@ -76,7 +76,7 @@ GRADUS_DEVICE Index offset(const Product<T, C>& p, const Index (&stride)[max_ran
 // read the same rows and columns, and find them in the cache.
 struct Place {
   int item, down, across;  // the product in the batch; the tile in it
-  int chain, end;
+  int chain;               // the first, and the only one if split
 };
 template <int rows, int columns, class T, class C>
 GRADUS_DEVICE Place place(const Product<T, C>& p) {
@@ -87,8 +87,7 @@ GRADUS_DEVICE Place place(const Product<T, C>& p) {
   const unsigned first = tile / (8 * across) * 8, rest = tile - first * across;
   const unsigned height = down - first < 8 ? down - first : 8;
   return {static_cast<int>(block / parts), static_cast<int>(first + rest % height),
-          static_cast<int>(rest / height), static_cast<int>(part),
-          static_cast<int>(p.split ? part + 1 : p.chains)};
+          static_cast<int>(rest / height), static_cast<int>(part)};
 }
 
 // Four elements of a row.
