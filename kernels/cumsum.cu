@@ -6,18 +6,19 @@
 #include "gradus/kernels/reduce.h"
 
 namespace gradus::GRADUS_GPU {
+
+// Long scans are cut: the chunks' totals, the sums of the totals before each chunk, and the chunks
+// again from there. Totals lie as (outer, chunks, inner).
+struct ScanCut {
+  Quotient inner, chunks;
+  std::int64_t n, chunk, columns;  // columns: outer * inner
+};
+
 namespace {
 
 using Index = std::int64_t;
 
 constexpr int threads = 256, items = 8;  // of a thread, side by side in a row
-
-// Long scans are cut: the chunks' totals, the sums of the totals before each chunk, and the chunks
-// again from there. Totals lie as (outer, chunks, inner).
-struct Cut {
-  Quotient inner, chunks;
-  Index n, chunk, columns;  // columns: outer * inner
-};
 
 template <class T>
 using Running = std::conditional_t<std::is_floating_point_v<T>, double, std::uint64_t>;
@@ -25,7 +26,7 @@ using Running = std::conditional_t<std::is_floating_point_v<T>, double, std::uin
 // A block for each chunk of a row, inner = 1. Totals where y is null, else from `before` on.
 template <class T>
 __global__ void __launch_bounds__(threads)
-    scan_rows(const T* x, const Cut cut, Running<T>* totals, const Running<T>* before, T* y) {
+    scan_rows(const T* x, const ScanCut cut, Running<T>* totals, const Running<T>* before, T* y) {
   using R = Running<T>;
   GRADUS_SHARED(R, warps, [threads / warp_size]);
   GRADUS_SHARED(R, last, [1]);
@@ -55,7 +56,8 @@ __global__ void __launch_bounds__(threads)
 // A thread for each column's chunk.
 template <class T>
 __global__ void __launch_bounds__(threads)
-    scan_columns(const T* x, const Cut cut, Running<T>* totals, const Running<T>* before, T* y) {
+    scan_columns(const T* x, const ScanCut cut, Running<T>* totals, const Running<T>* before,
+                 T* y) {
   const Index at = Index{blockIdx.x} * threads + threadIdx.x;
   if (at >= cut.columns * cut.chunks.divisor()) return;
   const Index inner = cut.inner.divisor(), part = cut.inner(at), outer = cut.chunks(part);
@@ -71,7 +73,7 @@ __global__ void __launch_bounds__(threads)
 
 // A thread for each column: totals become the sums of those before.
 template <class R>
-__global__ void __launch_bounds__(threads) scan_totals(const Cut cut, R* totals) {
+__global__ void __launch_bounds__(threads) scan_totals(const ScanCut cut, R* totals) {
   const Index column = Index{blockIdx.x} * threads + threadIdx.x;
   if (column >= cut.columns) return;
   const Index inner = cut.inner.divisor(), outer = cut.inner(column);
@@ -97,7 +99,7 @@ void cumsum(const T* x, Index outer, Index n, Index inner, T* y) {
   const Index unit = rows ? threads * items : 1;
   const Index chunk = ((n + pieces - 1) / pieces + unit - 1) / unit * unit;
   const Index chunks = (n + chunk - 1) / chunk;
-  const Cut cut{Quotient(inner), Quotient(chunks), n, chunk, columns};
+  const ScanCut cut{Quotient(inner), Quotient(chunks), n, chunk, columns};
   const Scratch scratch(chunks == 1 ? 0 : columns * chunks * static_cast<Index>(sizeof(R)));
   R* const totals = scratch.as<R>();
   const auto scan = [&](const R* before, T* to) {
