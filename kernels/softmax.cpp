@@ -118,7 +118,8 @@ void log_softmax_vjp(const T* y, const T* g, Index rows, Index n, T* dx) {
 }
 
 template <class T>
-void cross_entropy(const T* x, const Index* target, Index rows, Index n, T* loss, T* lse) {
+void cross_entropy(const T* x, const Index* target, Index rows, Index n, computed<T>* loss,
+                   computed<T>* lse) {
   for_rows<T>(rows, n, [&](const auto& lane, Index r, Index last) GRADUS_LAMBDA {
     using L = std::decay_t<decltype(lane)>;
     assert(target[r] >= 0 && target[r] < n);
@@ -133,8 +134,8 @@ void cross_entropy(const T* x, const Index* target, Index rows, Index n, T* loss
 }
 
 template <class T>
-void cross_entropy_vjp(const T* x, const Index* target, const T* lse, const T* g, Index g_stride,
-                       Index rows, Index n, T* dx) {
+void cross_entropy_vjp(const T* x, const Index* target, const computed<T>* lse,
+                       const computed<T>* g, Index g_stride, Index rows, Index n, T* dx) {
   for_rows<T>(rows, n, [&](const auto& lane, Index r, Index last) GRADUS_LAMBDA {
     using L = std::decay_t<decltype(lane)>;
     const T *from = x + r * n, *end = x + last * n;
@@ -147,14 +148,14 @@ void cross_entropy_vjp(const T* x, const Index* target, const T* lse, const T* g
   });
 }
 
-#define GRADUS_INSTANTIATE(T)                                                                      \
-  template void softmax(const T*, Index, Index, T*);                                               \
-  template void log_softmax(const T*, Index, Index, T*);                                           \
-  template void softmax_vjp(const T*, const T*, Index, Index, T*);                                 \
-  template void log_softmax_vjp(const T*, const T*, Index, Index, T*);                             \
-  template void cross_entropy(const T*, const Index*, Index, Index, T*, T*);                       \
-  template void cross_entropy_vjp(const T*, const Index*, const T*, const T*, Index, Index, Index, \
-                                  T*);
+#define GRADUS_INSTANTIATE(T)                                                                  \
+  template void softmax(const T*, Index, Index, T*);                                           \
+  template void log_softmax(const T*, Index, Index, T*);                                       \
+  template void softmax_vjp(const T*, const T*, Index, Index, T*);                             \
+  template void log_softmax_vjp(const T*, const T*, Index, Index, T*);                         \
+  template void cross_entropy<T>(const T*, const Index*, Index, Index, T*, T*);                \
+  template void cross_entropy_vjp<T>(const T*, const Index*, const T*, const T*, Index, Index, \
+                                     Index, T*);
 GRADUS_INSTANTIATE(float)
 GRADUS_INSTANTIATE(double)
 #undef GRADUS_INSTANTIATE
