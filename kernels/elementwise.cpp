@@ -114,7 +114,10 @@ class Blocks {
     for (std::size_t k = 0; k < inputs_.size(); ++k) {
       const int i = static_cast<int>(k);
       if (inputs_[k].boolean) {
-        gather(nest_, i, static_cast<const bool*>(inputs_[k].data), begin, n, buffer_[k]);
+        with_isa([&](auto) GRADUS_LAMBDA {  // as bytes: compilers do not convert vectors of bool
+          const auto* bytes = static_cast<const unsigned char*>(inputs_[k].data);
+          gather(nest_, i, bytes, begin, n, buffer_[k]);
+        });
         x[k] = buffer_[k];
         continue;
       }
@@ -194,7 +197,9 @@ void map_to_bool(MapLoop loop, const void* formula, const Extents& extents,
       const std::int64_t length = blocks.length(at, end);
       blocks.load(at, length, x);
       loop(formula, x, result, length, false);
-      for (std::int64_t i = 0; i < length; ++i) y[at + i] = result[i] != T(0);
+      with_isa([&](auto) GRADUS_LAMBDA {
+        for (std::int64_t i = 0; i < length; ++i) y[at + i] = result[i] != T(0);
+      });
       at += length;
     }
   });
@@ -292,8 +297,10 @@ void map_gradient(GradientLoop loop, const void* formula, const Extents& extents
       loop(formula, x, d, length, stream);
       for (std::size_t k = 0; k < gradients.size(); ++k)
         if (sums[k].partial)
-          add_block(nest, first + static_cast<int>(k), buffer[k], at, length,
-                    sums[k].partial + tile * sums[k].count);
+          with_isa([&](auto) GRADUS_LAMBDA {
+            add_block(nest, first + static_cast<int>(k), buffer[k], at, length,
+                      sums[k].partial + tile * sums[k].count);
+          });
       at += length;
     }
   });
