@@ -31,6 +31,14 @@ GRADUS_INLINE void fma_register(V& a, const V& b, const V& c) {
 #endif
 }
 template <class V>
+GRADUS_INLINE void lesser_register(V& a, const V& b) {
+  a = a < b ? a : b;
+}
+template <class V>
+GRADUS_INLINE void greater_register(V& a, const V& b) {
+  a = a > b ? a : b;
+}
+template <class V>
 GRADUS_INLINE void sqrt_register(V& a) {
 #if defined(__clang__)
 #pragma clang loop unroll(full)  // or it stays a loop over scalars
@@ -76,6 +84,7 @@ namespace gradus::cpu::avx2 {
 #if defined(__clang__)
 #define GRADUS_ENTER_TARGET __attribute__((target(GRADUS_AVX2_SETS)))
 using baseline::any_register, baseline::fma_register, baseline::sqrt_register;
+using baseline::greater_register, baseline::lesser_register;
 using baseline::load_register, baseline::store_register, baseline::stream_register;
 #else
 #define GRADUS_ENTER_TARGET
@@ -89,6 +98,10 @@ inline void fma_register(F32& a, const F32& b, const F32& c) {
 inline void fma_register(F64& a, const F64& b, const F64& c) {
   a = __builtin_ia32_vfmaddpd256(a, b, c);
 }
+inline void lesser_register(F32& a, const F32& b) { a = __builtin_ia32_minps256(a, b); }
+inline void lesser_register(F64& a, const F64& b) { a = __builtin_ia32_minpd256(a, b); }
+inline void greater_register(F32& a, const F32& b) { a = __builtin_ia32_maxps256(a, b); }
+inline void greater_register(F64& a, const F64& b) { a = __builtin_ia32_maxpd256(a, b); }
 inline void sqrt_register(F32& a) { a = __builtin_ia32_sqrtps256(a); }
 inline void sqrt_register(F64& a) { a = __builtin_ia32_sqrtpd256(a); }
 inline bool any_register(const I32& m) { return __builtin_ia32_movmskps256((F32)m) != 0; }
@@ -136,6 +149,7 @@ namespace gradus::cpu::avx512 {
 #if defined(__clang__)
 #define GRADUS_ENTER_TARGET __attribute__((target(GRADUS_AVX512_SETS)))
 using baseline::any_register, baseline::fma_register, baseline::sqrt_register;
+using baseline::greater_register, baseline::lesser_register;
 using baseline::load_register, baseline::store_register, baseline::stream_register;
 #else
 #define GRADUS_ENTER_TARGET
@@ -149,6 +163,24 @@ inline void fma_register(F32& a, const F32& b, const F32& c) {
 }
 inline void fma_register(F64& a, const F64& b, const F64& c) {
   a = __builtin_ia32_vfmaddpd512_mask(a, b, c, -1, 4);
+}
+inline void lesser_register(F32& a, const F32& b) {
+  a = __builtin_ia32_minps512_mask(a, b, a, -1, 4);
+}
+inline void lesser_register(F64& a, const F64& b) {
+  a = __builtin_ia32_minpd512_mask(a, b, a, -1, 4);
+}
+inline void greater_register(F32& a, const F32& b) {
+  a = __builtin_ia32_maxps512_mask(a, b, a, -1, 4);
+}
+inline void greater_register(F64& a, const F64& b) {
+  a = __builtin_ia32_maxpd512_mask(a, b, a, -1, 4);
+}
+inline void scale_register(F32& a, const F32& n) {
+  a = __builtin_ia32_scalefps512_mask(a, n, a, -1, 4);
+}
+inline void scale_register(F64& a, const F64& n) {
+  a = __builtin_ia32_scalefpd512_mask(a, n, a, -1, 4);
 }
 inline void sqrt_register(F32& a) { a = __builtin_ia32_sqrtps512_mask(a, a, -1, 4); }
 inline void sqrt_register(F64& a) { a = __builtin_ia32_sqrtpd512_mask(a, a, -1, 4); }
