@@ -52,25 +52,36 @@ int guarded(const F& f) noexcept {
   return guarded(-1, [&] { return f(), 0; });
 }
 
-void copy_bytes(void* to, const void* from, int64_t bytes) {
+// The caller's memory is a GPU's beside a GPU, and else the host's.
+void copy_in(const Tensor& t, const void* from) {
   if (device == Device::cpu)
-    std::memcpy(to, from, static_cast<std::size_t>(bytes));
+    std::memcpy(t.raw_mutable_data(), from, static_cast<std::size_t>(t.bytes()));
+  else if (device == Device::emulated)
+    emulated::copy_from_host(detail::first_byte_mutable(t), from, t.bytes());
   else
-    GRADUS_RUN_ON_DEVICE(device, copy_within(to, from, bytes));
+    cuda::copy_within(detail::first_byte_mutable(t), from, t.bytes());
+}
+void copy_out(const Tensor& t, void* to) {
+  if (device == Device::cpu)
+    std::memcpy(to, t.raw_data(), static_cast<std::size_t>(t.bytes()));
+  else if (device == Device::emulated)
+    emulated::copy_to_host(to, detail::first_byte(t), t.bytes());
+  else
+    cuda::copy_within(to, detail::first_byte(t), t.bytes());
 }
 
 Tensor copied(const GradusArray& array) {
   Shape shape;
   for (int i = 0; i < array.rank; ++i) shape.push_back(array.sizes[i]);
   const Tensor t = empty(shape, static_cast<DType>(array.dtype), device);
-  copy_bytes(detail::first_byte_mutable(t), array.data, t.bytes());
+  copy_in(t, array.data);
   return t;
 }
 
 // bf16 is not in the public product yet: the kernel itself.
 Tensor product(const Tensor& a, const Tensor& b) {
   if (a.dtype() != DType::bf16) return matmul(a, b);
-  require(device.kind == Device::Kind::cuda, "matmul: bf16 needs a GPU here");
+  require(device != Device::cpu, "matmul: bf16 is not on the CPU");
   GemmShape s;
   s.m = a.size(0), s.k = a.size(1), s.n = b.size(1);
   s.transpose_a = !a.is_contiguous(), s.transpose_b = !b.is_contiguous();
@@ -78,11 +89,11 @@ Tensor product(const Tensor& a, const Tensor& b) {
   s.ldb = s.transpose_b ? s.k : s.n;
   s.ldc = s.n;
   const Tensor y = empty({s.m, s.n}, DType::bf16, device);
-  const int64_t bytes = cuda::gemm_scratch<bf16>(s);
+  const int64_t bytes = GRADUS_RUN_ON_DEVICE(device, gemm_scratch<bf16>(s));
   const Tensor scratch = bytes ? empty({bytes}, DType::u8, device) : Tensor();
-  cuda::gemm<bf16>(s, 1, detail::pointer<bf16>(a), detail::pointer<bf16>(b), 0,
-                   detail::out_pointer<bf16>(y),
-                   bytes ? detail::first_byte_mutable(scratch) : nullptr);
+  GRADUS_RUN_ON_DEVICE(device, gemm<bf16>(s, 1, detail::pointer<bf16>(a), detail::pointer<bf16>(b),
+                                          0, detail::out_pointer<bf16>(y),
+                                          bytes ? detail::first_byte_mutable(scratch) : nullptr));
   return y;
 }
 
@@ -244,7 +255,7 @@ int gradus_result(GradusJob* job, int index, void* to) {
   return guarded([&] {
     const NoGrad off;
     const Tensor t = result(*job, index).to(f32).contiguous();
-    copy_bytes(to, detail::first_byte(t), t.bytes());
+    copy_out(t, to);
   });
 }
 

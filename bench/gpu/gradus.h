@@ -7,7 +7,8 @@
 
 extern "C" {
 
-// A contiguous tensor of the caller's, in the memory of the device; read before the call returns.
+// A contiguous tensor of the caller's, read before the call returns. It lies, as all of the
+// caller's memory does, on the GPU; on the host where the library runs on "emulated" or "cpu".
 struct GradusArray {
   const void* data;
   const std::int64_t* sizes;
@@ -42,7 +43,7 @@ int gradus_run(GradusJob*, std::int64_t calls);
 // Writes NaN where the next call's results may come to lie.
 int gradus_poison(GradusJob*);
 // The number of elements of a result of the last call on the first set, or -1; the elements, as
-// f32, in the memory of the device.
+// f32.
 std::int64_t gradus_result_size(GradusJob*, int index);
 int gradus_result(GradusJob*, int index, void* to);
 void gradus_destroy(GradusJob*);
