@@ -30,6 +30,10 @@ constexpr Index column_grain = 128 / sizeof(T);  // columns are cut at multiples
 constexpr Index line = 64;                       // bytes
 template <class T>
 constexpr Index per_line = line / sizeof(T);
+// Rows that one kernel takes: what the registers hold. Groups of them that are copied at once.
+template <int bytes>
+constexpr int most_at_once = bytes == 64 ? 14 : 6;
+constexpr Index groups_copied = 8;
 constexpr Index few = 3;         // rows or columns: bound by memory, not by arithmetic
 constexpr Index not_many = 300;  // rows: they would notice a pass that packs before them
 
@@ -97,7 +101,10 @@ Index packed_elements(const Product<T>& s) {
 }
 template <class T>
 Index scratch_elements(const Product<T>& s) {
-  return packed_elements(s) + (s.compact ? 16 * compact_step<T>(std::min(s.terms, most_terms)) : 0);
+  if (!s.compact) return packed_elements(s);
+  const Index terms = std::min(s.terms, most_terms);
+  return packed_elements(s) + (s.a.across == 1 ? most_at_once<64> * compact_step<T>(terms)
+                                               : groups_copied * most_at_once<64> * terms);
 }
 
 // C = alpha * sum + beta * C, the first n elements of a register; C is not read where beta is 0.
@@ -251,39 +258,49 @@ GRADUS_INLINE void pack(const Matrix<T>& b, Range terms, Range columns, T* to) {
   }
 }
 
-// Copies rows of A side by side: each with a gap after it, or term after term.
 template <class L, class T>
-GRADUS_INLINE Matrix<T> compact(const Matrix<T>& a, Index rows, Index terms, T* to) {
-  const bool by_rows = a.across == 1;
-  const Index outer = by_rows ? rows : terms, inner = by_rows ? terms : rows;
-  const Index step = by_rows ? compact_step<T>(terms) : rows;
-  for (Index i = 0; i < outer; ++i) {
-    const T* from = by_rows ? a.at(i, 0) : a.at(0, i);
-    Index j = 0;
-    for (; j + L::size <= inner; j += L::size) L::load(from + j).store(to + i * step + j);
-    if (j < inner) L::load(from + j, inner - j).store(to + i * step + j);
-  }
-  return by_rows ? Matrix<T>{to, step, 1} : Matrix<T>{to, 1, step};
+GRADUS_INLINE void copy(const T* from, Index n, T* to) {
+  Index i = 0;
+  for (; i + L::size <= n; i += L::size) L::load(from + i).store(to + i);
+  if (i < n) L::load(from + i, n - i).store(to + i, n - i);
 }
 
-// Rows that one call of multiply() takes: what the registers hold.
-template <class L>
-inline constexpr int most_at_once = sizeof(typename L::Vector) == 64 ? 14 : 6;
-
-// What is read next comes closer while panels are multiplied: `count` cache lines with each.
-template <class T>
-struct Ahead {
-  const T* data = nullptr;
-  Index line = 0, panel = 0, count = 0;
+// How the rows of a tile are cut: a `head`, which may be none, then evenly.
+struct Groups {
+  Index head, count;
+  Share rest;
+  Groups(Index rows, Index first, Index most)
+      : head(first),
+        count((head > 0) + ceil_div(rows - head, most)),
+        rest(rows - head, std::max(ceil_div(rows - head, most), Index{1})) {}
+  Index operator[](Index q) const { return head == 0 ? rest[q] : q == 0 ? head : rest[q - 1]; }
 };
 
+// Copies rows of A whose terms lie far apart, groups [q, end), each term after term.
+template <class L, class T>
+GRADUS_INLINE void copy_groups(const Matrix<T>& a, Index terms, const Groups& groups, Index q,
+                               Index end, T* to) {
+  for (Index p = 0; p < terms; ++p) {
+    const T* from = a.at(0, p);
+    prefetch(from + 4 * a.across, groups[q] * (end - q));
+    T* block = to;
+    for (Index g = q; g < end; ++g) {
+      const Index m = groups[g];
+      copy<L>(from, m, block + p * m);
+      from += m, block += m * terms;
+    }
+  }
+}
+
 // Rows of A against columns of B, panel by panel. B lies at t.b, rows t.step apart, or where that
-// is 0 it is packed there, or, `copying`, it lies and goes to t.copy, packed.
+// is 0 it is packed there, or, `copying`, it lies and goes to t.copy, packed. Unless null, rows
+// from `ahead` on, `down` apart, come closer, one with each panel.
 template <class Set, class T>
-GRADUS_INLINE void sweep(Tile<T> t, Index rows, Index columns, bool copying, Ahead<T> ahead) {
+GRADUS_INLINE void sweep(Tile<T> t, Index rows, Index columns, bool copying, const T* ahead,
+                         Index down) {
   using L = typename Set::template Lane<T>;
   constexpr Index W = L::size;
-  constexpr int most = most_at_once<L>;
+  constexpr int most = most_at_once<sizeof(typename L::Vector)>;
   const bool packed = t.step == 0;
   const auto next = [&](Index width) GRADUS_LAMBDA {
     t.b += packed ? width * t.terms : width;
@@ -297,8 +314,7 @@ GRADUS_INLINE void sweep(Tile<T> t, Index rows, Index columns, bool copying, Ahe
     const auto f = copying ? run_kernel<Set, T, most, 2, true> : kernel<Set, T, 2, most>(rows);
     if (packed) t.step = 2 * W;
     while (columns >= 2 * W) {
-      for (Index i = 0; i < ahead.count; ++i) __builtin_prefetch(ahead.data + i * ahead.line, 0, 2);
-      ahead.data += ahead.panel;
+      if (ahead) prefetch(ahead, t.terms), ahead += down;
       f(t);
       if (copying) t.copy += 2 * W * t.terms;
       next(2 * W);
@@ -311,27 +327,17 @@ GRADUS_INLINE void sweep(Tile<T> t, Index rows, Index columns, bool copying, Ahe
   }
 }
 
-// The rows of A after row i, for sweeps of so many panels.
-template <class T>
-Ahead<T> ahead_of(const Product<T>& s, Index i, Range terms, Index panels) {
-  if (s.a.across == 1)  // a row with each panel
-    return {s.a.at(i, terms.begin), per_line<T>, s.a.down, ceil_div(terms.size(), per_line<T>)};
-  const Index count = terms.size() / panels;
-  return {s.a.at(i, terms.begin), s.a.across, count * s.a.across, count};
-}
-
 template <class Set, class T>
 GRADUS_INLINE void multiply_tile(const Product<T>& s, Range rows, Range columns, T* scratch) {
   using L = typename Set::template Lane<T>;
   constexpr Index W = L::size;
-  constexpr int most = most_at_once<L>;
+  constexpr int most = most_at_once<sizeof(typename L::Vector)>;
   const bool lies = s.b.across == 1, direct = lies && (s.fits || rows.size() <= most);
   const bool copying = lies && !direct && rows.size() <= not_many;  // the first rows pack
   const Index blocks = ceil_div(s.terms, most_terms);
   const Share share(s.terms, blocks);
-  const Index head = copying ? most : 0, groups = ceil_div(rows.size() - head, most);
-  const Share group(rows.size() - head, std::max(groups, Index{1}));
-  T* const copy = s.compact ? scratch + packed_elements<T>(s) : nullptr;
+  const Groups groups(rows.size(), copying ? most : 0, most);
+  T* const copied = s.compact ? scratch + packed_elements<T>(s) : nullptr;  // rows of A
   for (Index z = 0, first = 0; z < blocks; first += share[z++]) {
     const Range terms = {first, first + share[z]};
     for (Index j0 = columns.begin; j0 < columns.end; j0 += most_columns<T>) {
@@ -340,8 +346,9 @@ GRADUS_INLINE void multiply_tile(const Product<T>& s, Range rows, Range columns,
       const Index lying = direct ? n / W * W : copying ? n / (2 * W) * (2 * W) : 0;
       T* const packed = copying ? scratch + lying * terms.size() : scratch;
       if (lying < n) pack<L>(s.b, terms, {j0 + lying, j0 + n}, packed);
-      for (Index i = rows.begin, q = copying ? -1 : 0; q < groups; ++q) {
-        const Index m = q < 0 ? most : group[q];
+      T* block = copied;
+      for (Index i = rows.begin, q = 0; q < groups.count; i += groups[q++]) {
+        const Index m = groups[q];
         Tile<T> t = {terms.size(),
                      {s.a.at(i, first), s.a.down, s.a.across},
                      s.b.at(first, j0),
@@ -352,20 +359,26 @@ GRADUS_INLINE void multiply_tile(const Product<T>& s, Range rows, Range columns,
                      s.ldc,
                      W,
                      scratch};
-        Ahead<T> ahead;
-        if (s.compact) {
-          t.a = compact<L>(t.a, m, terms.size(), copy);
-          ahead = ahead_of(s, i + m, terms, ceil_div(n, 2 * W));
+        const T* ahead = nullptr;
+        if (s.compact && s.a.across == 1) {
+          const Index step = compact_step<T>(t.terms);
+          for (Index r = 0; r < m; ++r) copy<L>(t.a.at(r, 0), t.terms, copied + r * step);
+          t.a = {copied, step, 1};
+          ahead = s.a.at(i + m, first);
+        } else if (s.compact) {
+          const Index end = std::min(q + groups_copied, groups.count);
+          if (q % groups_copied == 0) copy_groups<L>(t.a, t.terms, groups, q, end, block = copied);
+          t.a = {block, 1, m};
+          block += m * t.terms;
         }
         if (lying > 0) {
-          if (copying && q >= 0) t.b = scratch, t.step = 0;
-          sweep<Set>(t, m, lying, q < 0, ahead);
+          if (copying && q > 0) t.b = scratch, t.step = 0;
+          sweep<Set>(t, m, lying, copying && q == 0, ahead, s.a.down);
         }
         if (lying < n) {
           t.b = packed, t.step = 0, t.c += lying;
-          sweep<Set>(t, m, n - lying, false, ahead);
+          sweep<Set>(t, m, n - lying, false, ahead, s.a.down);
         }
-        i += m;
       }
     }
   }
