@@ -4,29 +4,40 @@ if(unit_tests)
   find_package(GTest REQUIRED)
   find_package(rapidcheck REQUIRED)
   file(GLOB test_main CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/main.cpp)
-  add_executable(gradus_tests ${unit_tests} ${test_main})
-  target_precompile_headers(gradus_tests PRIVATE <gtest/gtest.h> "${PROJECT_SOURCE_DIR}/gradus.h")
-  if(GRADUS_BUILD_EMULATOR)
-    target_link_libraries(gradus_tests PRIVATE
-      "$<LINK_LIBRARY:WHOLE_ARCHIVE,gradus_emulated,gradus_emulated_tests>")
+  if(NOT GRADUS_BUILD_EMULATOR)
+    list(FILTER unit_tests EXCLUDE REGEX /cuda_|/device|/emulator_|/graphed_)
   endif()
-  if(TARGET gradus_cuda_tests)
-    target_sources(gradus_tests PRIVATE $<TARGET_OBJECTS:gradus_cuda_tests>)
-    set_target_properties(gradus_tests PROPERTIES LINKER_LANGUAGE CXX)
-  endif()
-  target_link_libraries(gradus_tests PRIVATE
-    gradus_internal $<TARGET_NAME_IF_EXISTS:gradus_examples> nlohmann_json::nlohmann_json
-    rapidcheck ZLIB::ZLIB GTest::gtest)
+  add_library(gradus_test_objects OBJECT ${unit_tests} ${test_main})
+  target_precompile_headers(gradus_test_objects PRIVATE <gtest/gtest.h>
+                            "${PROJECT_SOURCE_DIR}/gradus.h")
   # The tests compile for speed of compilation; GCC's guesses about lengths and first values are wrong
   # for inlined and instrumented code.
-  target_compile_options(gradus_tests PRIVATE
+  target_compile_options(gradus_test_objects PRIVATE
     -O1 "$<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized;-Wno-stringop-overflow>")
+  set(test_libraries gradus_internal $<TARGET_NAME_IF_EXISTS:gradus_examples>
+                     nlohmann_json::nlohmann_json rapidcheck ZLIB::ZLIB GTest::gtest)
+  target_link_libraries(gradus_test_objects PRIVATE ${test_libraries})
   # The calls that tests let fail.
   set(wrapped aligned_alloc mmap openat write fsync renameat renameat2)
   list(TRANSFORM wrapped PREPEND LINKER:--wrap=)
-  target_link_options(gradus_tests PRIVATE ${wrapped})
-  if(NOT test_main)
-    target_link_libraries(gradus_tests PRIVATE GTest::gtest_main)
+
+  # gradus_test_program(name suffix): all tests, on the emulator of that suffix.
+  function(gradus_test_program name suffix)
+    add_executable(${name} $<TARGET_OBJECTS:gradus_test_objects>)
+    if(GRADUS_BUILD_EMULATOR)
+      target_link_libraries(${name} PRIVATE
+        "$<LINK_LIBRARY:WHOLE_ARCHIVE,gradus_emulated${suffix},gradus_emulated_tests${suffix}>")
+    endif()
+    target_link_libraries(${name} PRIVATE ${test_libraries})
+    target_link_options(${name} PRIVATE ${wrapped})
+  endfunction()
+  gradus_test_program(gradus_tests "")
+  if(TARGET gradus_emulated_race)
+    gradus_test_program(gradus_race_tests _race)
+    add_test(NAME races COMMAND gradus_race_tests --gtest_brief=1
+             --gtest_filter=Cuda*:Device*:Emulat*:Graphed*:*Conformance*:Table.Values)
+    set_tests_properties(races PROPERTIES LABELS house TIMEOUT 1800
+                         ENVIRONMENT GRADUS_TEST_DEVICES=emulated)
   endif()
 
   # The suites are asked for when ctest starts.

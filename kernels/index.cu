@@ -55,7 +55,7 @@ __global__ void __launch_bounds__(find_threads)
 
 __global__ void __launch_bounds__(find_threads)
     note_earliest(const char* operation, const Index* index, const Index limit, const Index* found,
-               const Index blocks, DeviceFinding* finding) {
+                  const Index blocks, DeviceFinding* finding) {
   GRADUS_SHARED(Index, warps, [find_threads / warp_size]);
   Index first = nowhere;
   for (Index i = threadIdx.x; i < blocks; i += find_threads) first = First()(first, found[i]);

@@ -227,7 +227,8 @@ Tensor from_blob(void* data, DType dtype, const Shape& shape, const std::optiona
 
 void copy_out(const Tensor& t, DType dtype, void* out, Here here) {
   require(t.dtype() == dtype, "to_vector: the tensor holds ", t.dtype(), ", asked for ", dtype);
-  const Tensor x = t.device() == Device::cpu ? contiguous_value(t) : read_back("to_vector", t, here);
+  const Tensor x =
+      t.device() == Device::cpu ? contiguous_value(t) : read_back("to_vector", t, here);
   if (x.numel()) std::memcpy(out, x.raw_data(), static_cast<std::size_t>(x.bytes()));
 }
 

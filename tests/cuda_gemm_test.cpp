@@ -1,176 +1,23 @@
-// gemm.cu in the emulator: against three loops in double, and against the bits
-// of the CPU's twin.
-#include "gradus/kernels/gemm.h"
-
-#include <gtest/gtest.h>
-
-#include <array>
-#include <cmath>
-#include <cstdint>
-#include <cstring>
-#include <limits>
-#include <random>
-#include <string>
-#include <vector>
-
-#include "gradus/kernels/bf16.h"
-#include "gradus/kernels/cpu/isa.h"
-#include "gradus/kernels/error.h"
-#include "gradus/tests/cuda/gemm_tiles.h"
-#include "gradus/tests/emulated.h"
+// gemm.cu in the emulator: against three loops in double, and against the bits of the CPU's twin.
+#include "gradus/tests/cuda_gemm.h"
 
 namespace gradus::test {
 namespace {
 
-using std::int64_t;
-
-template <class T>
-bool same_bits(const std::vector<T> &x, const std::vector<T> &y) {
-  return x.size() == y.size() &&
-         (x.empty() || !std::memcmp(x.data(), y.data(), x.size() * sizeof(T)));
-}
-
-struct Case {
-  double alpha = 1, beta = 0;
-  int64_t skip = 0; // elements from an aligned address to the operands
-};
-
-// What call(a, b, c) leaves in c: the same bits under every schedule.
-template <class T, class C, class Call>
-std::vector<C> run_by(const Case &how, const std::vector<T> &a,
-                      const std::vector<T> &b, const std::vector<C> &c,
-                      const Call &call) {
-  struct Bits {
-    std::vector<C> values;
-    bool operator==(const Bits &other) const {
-      return same_bits(values, other.values);
-    }
-  };
-  const EmulatedArray<T> a_there(a, how.skip), b_there(b, how.skip);
-  return on_every_schedule([&] {
-           const EmulatedArray<C> c_there(c, how.skip);
-           call(a_there.data(), b_there.data(), c_there.data());
-           return Bits{c_there.values()};
-         })
-      .values;
-}
-
-template <class T, class C>
-std::vector<C> run(const GemmShape &s, const Case &how, const std::vector<T> &a,
-                   const std::vector<T> &b, const std::vector<C> &c,
-                   const Epilogue<C> &epilogue = {}) {
-  return run_by(how, a, b, c, [&](const T *at_a, const T *at_b, C *at_c) {
-    const EmulatedArray<char> scratch(emulated::gemm_scratch<T>(s));
-    emulated::gemm_epilogue(s, how.alpha, at_a, at_b, how.beta, at_c, epilogue,
-                            scratch.data());
-  });
-}
-
-template <class T, class C>
-std::vector<C> run_in_tiles(GemmTile tile, const GemmShape &s, const Case &how,
-                            const std::vector<T> &a, const std::vector<T> &b,
-                            const std::vector<C> &c) {
-  return run_by(how, a, b, c, [&](const T *at_a, const T *at_b, C *at_c) {
-    const EmulatedArray<char> totals(s.batch.count() * s.m * s.n *
-                                     int64_t{sizeof(computed<T>)});
-    emulated::gemm_in_tiles(tile, s, how.alpha, at_a, at_b, how.beta, at_c,
-                            totals.data());
-  });
-}
-
-double number(double x) { return x; }
-double number(bf16 x) { return float(x); }
-
-double activated(Activation f, double x) {
-  switch (f) {
-  case Activation::relu:
-    return std::max(x, 0.0);
-  case Activation::gelu:
-    return 0.5 * x * std::erfc(-x / std::sqrt(2.0));
-  case Activation::gelu_tanh:
-    return 0.5 * x *
-           (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
-  case Activation::gelu_sigmoid:
-    return x / (1 + std::exp(-1.702 * x));
-  default:
-    return x;
-  }
-}
-
-// Compares c, which held `old`, with three loops in double.
-template <class T, class C>
-void expect_product(const GemmShape &s, const Case &how,
-                    const std::vector<T> &a, const std::vector<T> &b,
-                    const std::vector<C> &old, const std::vector<C> &c,
-                    const std::vector<C> &bias = {},
-                    Activation f = Activation::none) {
-  using Sum = computed<T>;
-  SCOPED_TRACE(testing::Message()
-               << s.m << " x " << s.n << " x " << s.k
-               << (s.transpose_a ? " T" : " N") << (s.transpose_b ? "T" : "N")
-               << " alpha " << how.alpha << " beta " << how.beta << " skip "
-               << how.skip);
-  ASSERT_EQ(c.size(), old.size());
-  std::vector<char> written(c.size());
-  const double of_sum = (4 + 2 * std::sqrt(static_cast<double>(s.k))) *
-                        std::numeric_limits<Sum>::epsilon();
-  const double of_result =
-      std::is_same_v<C, bf16> ? 1.0 / 256 : 0; // rounded once, to 8 bits
-  for (int64_t at = 0; at < s.batch.count(); ++at) {
-    int64_t offset[3] = {}, rest = at;
-    for (int d = s.batch.rank - 1; d >= 0; --d) {
-      const int64_t i = rest % s.batch.size[d];
-      rest /= s.batch.size[d];
-      offset[0] += i * s.stride_a[d], offset[1] += i * s.stride_b[d],
-          offset[2] += i * s.stride_c[d];
-    }
-    for (int64_t i = 0; i < s.m; ++i)
-      for (int64_t j = 0; j < s.n; ++j) {
-        const auto to = static_cast<std::size_t>(offset[2] + i * s.ldc + j);
-        written[to] = 1;
-        double sum = 0, size = 0;
-        for (int64_t l = 0; l < s.k; ++l) {
-          const double x = number(
-              a[offset[0] + (s.transpose_a ? l * s.lda + i : i * s.lda + l)]);
-          const double y = number(
-              b[offset[1] + (s.transpose_b ? j * s.ldb + l : l * s.ldb + j)]);
-          sum += how.alpha * x * y;
-          size += std::abs(how.alpha * x * y);
-        }
-        if (how.beta != 0) {
-          sum += how.beta * number(old[to]);
-          size += std::abs(how.beta * number(old[to]));
-        }
-        if (!bias.empty()) {
-          sum += number(bias[static_cast<std::size_t>(j)]);
-          size += std::abs(number(bias[static_cast<std::size_t>(j)]));
-        }
-        const double expected = activated(f, sum);
-        ASSERT_LE(std::abs(number(c[to]) - expected),
-                  1.2 * of_sum * size + of_result * std::abs(expected))
-            << "at " << i << ", " << j << " of " << at << ": " << number(c[to])
-            << " against " << expected;
-      }
-  }
-  for (std::size_t i = 0; i < c.size(); ++i)
-    if (!written[i]) {
-      ASSERT_EQ(std::memcmp(&c[i], &old[i], sizeof(C)), 0) << "outside C";
-    }
-}
-
 // The CPU multiplies and adds with one rounding, as the device does.
 bool cpu_has_fma() { return cpu::isa() != cpu::Isa::baseline; }
 
-template <class Types> class CudaGemmTest : public testing::Test {
-protected:
-  using T = typename Types::first_type; // of A and B
+template <class Types>
+class CudaGemmTest : public testing::Test {
+ protected:
+  using T = typename Types::first_type;  // of A and B
   using C = typename Types::second_type;
 
-  template <class X = T> std::vector<X> random(int64_t n) {
+  template <class X = T>
+  std::vector<X> random(int64_t n) {
     std::normal_distribution<float> normal;
     std::vector<X> x(static_cast<std::size_t>(n));
-    for (X &v : x)
-      v = static_cast<X>(normal(engine_));
+    for (X& v : x) v = static_cast<X>(normal(engine_));
     return x;
   }
 
@@ -182,24 +29,19 @@ protected:
     s.lda = s.transpose_a ? m : k, s.ldb = s.transpose_b ? k : n, s.ldc = n;
     return s;
   }
-  static int64_t room_a(const GemmShape &s) {
-    return (s.transpose_a ? s.k : s.m) * s.lda;
-  }
-  static int64_t room_b(const GemmShape &s) {
-    return (s.transpose_b ? s.n : s.k) * s.ldb;
-  }
+  static int64_t room_a(const GemmShape& s) { return (s.transpose_a ? s.k : s.m) * s.lda; }
+  static int64_t room_b(const GemmShape& s) { return (s.transpose_b ? s.n : s.k) * s.ldb; }
 
-  std::vector<C> check(const GemmShape &s, const Case &how,
-                       const std::vector<T> &a, const std::vector<T> &b,
-                       const std::vector<C> &c) {
+  std::vector<C> check(const GemmShape& s, const Case& how, const std::vector<T>& a,
+                       const std::vector<T>& b, const std::vector<C>& c) {
     const std::vector<C> result = run(s, how, a, b, c);
     expect_product(s, how, a, b, c, result);
     if constexpr (!std::is_same_v<T, bf16>) {
       if (s.m > 3 && s.n > 3 && cpu_has_fma()) {
         std::vector<C> on_cpu = c;
-        std::vector<std::max_align_t> scratch(
-            cpu::gemm_scratch<T>(s) / sizeof(std::max_align_t) + 8);
-        void *p = scratch.data();
+        std::vector<std::max_align_t> scratch(cpu::gemm_scratch<T>(s) / sizeof(std::max_align_t) +
+                                              8);
+        void* p = scratch.data();
         std::size_t room = scratch.size() * sizeof(std::max_align_t);
         std::align(64, 1, p, room);
         cpu::gemm(s, how.alpha, a.data(), b.data(), how.beta, on_cpu.data(), p);
@@ -208,9 +50,8 @@ protected:
     }
     return result;
   }
-  std::vector<C> check(const GemmShape &s, const Case &how = {}) {
-    return check(s, how, random(room_a(s)), random(room_b(s)),
-                 random<C>(s.m * s.ldc));
+  std::vector<C> check(const GemmShape& s, const Case& how = {}) {
+    return check(s, how, random(room_a(s)), random(room_b(s)), random<C>(s.m * s.ldc));
   }
 
   std::mt19937_64 engine_{20};
@@ -222,12 +63,10 @@ TYPED_TEST_SUITE(CudaGemmTest, Types);
 
 // Around the edges of tiles, and of 16 bytes.
 TYPED_TEST(CudaGemmTest, RaggedSizesAndTransposes) {
-  const std::array<int64_t, 3> sizes[] = {
-      {4, 4, 1},    {31, 63, 15},  {32, 64, 16}, {33, 65, 17},
-      {63, 31, 33}, {65, 130, 40}, {8, 24, 72}};
-  for (const auto &[m, n, k] : sizes)
-    for (int layout = 0; layout < 4; ++layout)
-      this->check(this->shape(m, n, k, layout));
+  const std::array<int64_t, 3> sizes[] = {{4, 4, 1},    {31, 63, 15},  {32, 64, 16}, {33, 65, 17},
+                                          {63, 31, 33}, {65, 130, 40}, {8, 24, 72}};
+  for (const auto& [m, n, k] : sizes)
+    for (int layout = 0; layout < 4; ++layout) this->check(this->shape(m, n, k, layout));
 }
 
 TYPED_TEST(CudaGemmTest, AlphaAndBetaAndRowsApart) {
@@ -245,28 +84,24 @@ TYPED_TEST(CudaGemmTest, AlphaAndBetaAndRowsApart) {
 TYPED_TEST(CudaGemmTest, UnalignedOperands) {
   for (int layout = 0; layout < 4; ++layout) {
     const GemmShape s = this->shape(40, 72, 56, layout);
-    const auto a = this->random(this->room_a(s)),
-               b = this->random(this->room_b(s));
+    const auto a = this->random(this->room_a(s)), b = this->random(this->room_b(s));
     const auto c = this->template random<typename TestFixture::C>(s.m * s.n);
     const auto aligned = this->check(s, {.beta = 0.5}, a, b, c);
     for (const int64_t skip : {1, 2, 3})
-      EXPECT_TRUE(same_bits(
-          this->check(s, {.beta = 0.5, .skip = skip}, a, b, c), aligned));
+      EXPECT_TRUE(same_bits(this->check(s, {.beta = 0.5, .skip = skip}, a, b, c), aligned));
   }
 }
 
 // Sums of several chains, which blocks of their own compute where tiles are
 // few.
 TYPED_TEST(CudaGemmTest, ManyTerms) {
-  const std::vector<int64_t> terms =
-      std::is_same_v<typename TestFixture::T, bf16>
-          ? std::vector<int64_t>{4096, 4097}
-          : std::vector<int64_t>{384, 385, 1153};
+  const std::vector<int64_t> terms = std::is_same_v<typename TestFixture::T, bf16>
+                                         ? std::vector<int64_t>{4096, 4097}
+                                         : std::vector<int64_t>{384, 385, 1153};
   for (const int64_t k : terms) {
     this->check(this->shape(5, 6, k), {.alpha = 0.5, .beta = 2});
     this->check(this->shape(33, 7, k, 2));
-    if (k < 1000)
-      this->check(this->shape(20, 70, k, 1), {.beta = 1});
+    if (k < 1000) this->check(this->shape(20, 70, k, 1), {.beta = 1});
   }
 }
 
@@ -278,8 +113,7 @@ TYPED_TEST(CudaGemmTest, ChainsOneAfterTheOther) {
   for (const int layout : {0, 3}) {
     const GemmShape s = this->shape(33, 20, k, layout);
     const Case how{.alpha = 0.5, .beta = layout == 0 ? 0 : 1.5};
-    const auto a = this->random(this->room_a(s)),
-               b = this->random(this->room_b(s));
+    const auto a = this->random(this->room_a(s)), b = this->random(this->room_b(s));
     const auto c = this->template random<C>(s.m * s.n);
     const auto in_turn = run_in_tiles(GemmTile::small, s, how, a, b, c);
     expect_product(s, how, a, b, c, in_turn);
@@ -290,33 +124,29 @@ TYPED_TEST(CudaGemmTest, ChainsOneAfterTheOther) {
 TYPED_TEST(CudaGemmTest, BatchesAndBroadcasting) {
   using C = typename TestFixture::C;
   for (int layout = 0; layout < 4; ++layout)
-    for (const auto &[count, apart_a, apart_b] :
+    for (const auto& [count, apart_a, apart_b] :
          {std::array<int64_t, 3>{3, 0, 1}, {3, 1, 0}, {5, 1, 1}, {1, 0, 0}}) {
       GemmShape s = this->shape(5, 6, 7, layout);
       s.batch.rank = 1, s.batch.size[0] = count;
-      s.stride_a[0] = apart_a * 35, s.stride_b[0] = apart_b * 42,
-      s.stride_c[0] = 31;
+      s.stride_a[0] = apart_a * 35, s.stride_b[0] = apart_b * 42, s.stride_c[0] = 31;
       this->check(s, {}, this->random(count * 35), this->random(count * 42),
                   this->template random<C>(count * 31));
       // B for all: the batch's rows are rows of one product.
       s.stride_c[0] = 30;
-      this->check(s, {.beta = 1}, this->random(count * 35),
-                  this->random(count * 42),
+      this->check(s, {.beta = 1}, this->random(count * 35), this->random(count * 42),
                   this->template random<C>(count * 30));
     }
   // Two axes, each operand broadcast along another.
   GemmShape s = this->shape(5, 6, 7);
   s.batch.rank = 2, s.batch.size[0] = 3, s.batch.size[1] = 4;
-  s.stride_a[0] = 35, s.stride_b[1] = 42, s.stride_c[0] = 120,
-  s.stride_c[1] = 30;
-  this->check(s, {}, this->random(3 * 35), this->random(4 * 42),
-              this->template random<C>(12 * 30));
+  s.stride_a[0] = 35, s.stride_b[1] = 42, s.stride_c[0] = 120, s.stride_c[1] = 30;
+  this->check(s, {}, this->random(3 * 35), this->random(4 * 42), this->template random<C>(12 * 30));
 }
 
 // So many that large tiles are taken, and those of the middle.
 TYPED_TEST(CudaGemmTest, ManyProducts) {
   using C = typename TestFixture::C;
-  for (const auto &[count, n] : {std::array<int64_t, 2>{133, 5}, {67, 72}}) {
+  for (const auto& [count, n] : {std::array<int64_t, 2>{133, 5}, {67, 72}}) {
     GemmShape s = this->shape(4, n, 3, 2);
     s.batch.rank = 1, s.batch.size[0] = count;
     s.stride_a[0] = 12, s.stride_b[0] = 3 * n, s.stride_c[0] = 4 * n;
@@ -329,8 +159,7 @@ TYPED_TEST(CudaGemmTest, ManyProducts) {
 TYPED_TEST(CudaGemmTest, LargeTiles) {
   using C = typename TestFixture::C;
   for (int layout = 0; layout < 4; ++layout)
-    for (const auto &[m, n, k] :
-         {std::array<int64_t, 3>{130, 134, 67}, {128, 64, 32}}) {
+    for (const auto& [m, n, k] : {std::array<int64_t, 3>{130, 134, 67}, {128, 64, 32}}) {
       const GemmShape s = this->shape(m, n, k, layout);
       const Case how{.alpha = 2, .beta = 1};
       const auto a = this->random(m * k), b = this->random(n * k);
@@ -359,7 +188,7 @@ TYPED_TEST(CudaGemmTest, NoElementsAndNoTerms) {
 TYPED_TEST(CudaGemmTest, NaN) {
   using T = typename TestFixture::T;
   using C = typename TestFixture::C;
-  for (const auto &[m, n] : {std::pair{1, 1}, {1, 9}, {9, 1}, {9, 9}, {33, 40}})
+  for (const auto& [m, n] : {std::pair{1, 1}, {1, 9}, {9, 1}, {9, 9}, {33, 40}})
     for (int layout = 0; layout < 4; ++layout) {
       const int64_t k = 40;
       const GemmShape s = this->shape(m, n, k, layout);
@@ -370,8 +199,7 @@ TYPED_TEST(CudaGemmTest, NaN) {
       // A NaN times 0 is NaN, and stays in its row.
       a[0] = T(NAN);
       const auto result = run(s, {}, a, std::vector<T>(k * n, T(0.0f)), c);
-      EXPECT_TRUE(std::isnan(number(result[0])))
-          << m << " x " << n << " layout " << layout;
+      EXPECT_TRUE(std::isnan(number(result[0]))) << m << " x " << n << " layout " << layout;
       if (m > 1) {
         EXPECT_EQ(number(result.back()), 0);
       }
@@ -380,38 +208,30 @@ TYPED_TEST(CudaGemmTest, NaN) {
 
 // As fast as memory is: at most three rows or columns.
 TYPED_TEST(CudaGemmTest, FewRowsOrColumns) {
-  for (const auto &[m, n] :
-       {std::pair{1, 1}, {1, 33}, {2, 40}, {3, 3}, {3, 65}, {33, 1}, {70, 3}})
+  for (const auto& [m, n] : {std::pair{1, 1}, {1, 33}, {2, 40}, {3, 3}, {3, 65}, {33, 1}, {70, 3}})
     for (const int64_t k : {1, 31, 72, 1100})
       for (int layout = 0; layout < 4; ++layout) {
-        if (k == 1100 && m * n > 40)
-          continue;
+        if (k == 1100 && m * n > 40) continue;
         GemmShape s = this->shape(m, n, k, layout);
         this->check(s, {.alpha = 0.5, .beta = k == 31 ? 1.0 : 0.0});
         s.lda += 3, s.ldb += 8, s.ldc += 1;
-        if (k == 72)
-          this->check(s);
+        if (k == 72) this->check(s);
       }
 }
 
 TYPED_TEST(CudaGemmTest, Epilogues) {
   using C = typename TestFixture::C;
-  const int64_t many =
-      std::is_same_v<typename TestFixture::T, bf16> ? 4100 : 400;
-  for (const auto f : {Activation::none, Activation::relu, Activation::gelu,
-                       Activation::gelu_tanh, Activation::gelu_sigmoid})
-    for (const auto &[m, n, k] :
-         {std::array<int64_t, 3>{37, 21, 30}, {2, 21, 30}, {5, 6, many}}) {
+  const int64_t many = std::is_same_v<typename TestFixture::T, bf16> ? 4100 : 400;
+  for (const auto f : {Activation::none, Activation::relu, Activation::gelu, Activation::gelu_tanh,
+                       Activation::gelu_sigmoid})
+    for (const auto& [m, n, k] : {std::array<int64_t, 3>{37, 21, 30}, {2, 21, 30}, {5, 6, many}}) {
       const GemmShape s = this->shape(m, n, k, 2);
       const Case how{.alpha = 1 / std::sqrt(static_cast<double>(k)), .beta = 1};
       const auto a = this->random(m * k), b = this->random(k * n);
-      const auto c = this->template random<C>(m * n),
-                 bias = this->template random<C>(n);
+      const auto c = this->template random<C>(m * n), bias = this->template random<C>(n);
       const EmulatedArray<C> bias_there(bias);
-      expect_product(s, how, a, b, c,
-                     run(s, how, a, b, c, {bias_there.data(), f}), bias, f);
-      expect_product(s, how, a, b, c, run(s, how, a, b, c, {nullptr, f}), {},
-                     f);
+      expect_product(s, how, a, b, c, run(s, how, a, b, c, {bias_there.data(), f}), bias, f);
+      expect_product(s, how, a, b, c, run(s, how, a, b, c, {nullptr, f}), {}, f);
     }
 }
 
@@ -424,7 +244,7 @@ TYPED_TEST(CudaGemmTest, AnElementDependsOnItsRowAndColumnAlone) {
     GemmShape s = this->shape(m, n, layout == 0 ? 400 : 70, layout);
     const auto a = this->random(m * s.k), b = this->random(s.k * n);
     const std::vector<C> whole = run(s, {}, a, b, std::vector<C>(m * n));
-    for (const auto &[row, rows, column, columns] :
+    for (const auto& [row, rows, column, columns] :
          {std::array<int64_t, 4>{0, 4, 0, 4}, {37, 33, 5, 66}}) {
       s.m = rows, s.n = columns;
       const auto from_a = a.begin() + row * (s.transpose_a ? 1 : s.lda);
@@ -433,9 +253,7 @@ TYPED_TEST(CudaGemmTest, AnElementDependsOnItsRowAndColumnAlone) {
           run(s, {}, std::vector(from_a, a.end()), std::vector(from_b, b.end()),
               std::vector<C>(static_cast<std::size_t>(rows * n)));
       for (int64_t i = 0; i < rows; ++i)
-        EXPECT_EQ(std::memcmp(&part[i * n], &whole[(row + i) * n + column],
-                              columns * sizeof(C)),
-                  0)
+        EXPECT_EQ(std::memcmp(&part[i * n], &whole[(row + i) * n + column], columns * sizeof(C)), 0)
             << "layout " << layout << ", row " << row + i;
     }
   }
@@ -443,17 +261,14 @@ TYPED_TEST(CudaGemmTest, AnElementDependsOnItsRowAndColumnAlone) {
 
 TEST(CudaGemmErrorTest, MoreBlocksThanAGridHas) {
   GemmShape s;
-  s.m = int64_t{1} << 40, s.n = 1 << 20, s.k = 1, s.lda = 1,
-  s.ldb = s.ldc = s.n;
+  s.m = int64_t{1} << 40, s.n = 1 << 20, s.k = 1, s.lda = 1, s.ldb = s.ldc = s.n;
   try {
     emulated::gemm<float>(s, 1, nullptr, nullptr, 0, nullptr, nullptr);
     FAIL() << "no error";
-  } catch (const Error &e) {
-    EXPECT_EQ(std::string(e.what()).rfind(
-                  "gemm: a grid has fewer than 2^31 blocks: ", 0),
-              0u);
+  } catch (const Error& e) {
+    EXPECT_EQ(std::string(e.what()).rfind("gemm: a grid has fewer than 2^31 blocks: ", 0), 0u);
   }
 }
 
-} // namespace
-} // namespace gradus::test
+}  // namespace
+}  // namespace gradus::test

@@ -34,7 +34,7 @@ for i in "${!layers[@]}"; do
   if [[ $own != kernels ]]; then
     complain_each "only kernels may include their machine layer" \
       < <(grep -nHE '^ *# *include *[<"]gradus/kernels/(cpu|cuda)/' "${files[@]}" \
-        | grep -vE 'kernels/(cpu/(pool|isa)|cuda/runtime)\.h"' || true)
+        | grep -vE 'kernels/(cpu/(pool|isa)|cuda/(runtime|replay))\.h"' || true)
   fi
 done
 

@@ -1,11 +1,10 @@
 #!/usr/bin/env python3
 """Deletes one barrier, wait, commit or shuffle of the CUDA sources at a time and sees who notices.
 
-    tests/mutate_cuda.py --plain BUILD [--race BUILD] [--filter FILTER] [--only TEXT] [file...]
+    tests/mutate_cuda.py --build BUILD [--filter FILTER] [--only TEXT] [file...]
 
-BUILD: configured build folders of this source tree, the second with GRADUS_EMULATOR_CHECK=race, of
-which only the emulated libraries are built: they are linked with the tests of the first. For each
-mutant only its objects are compiled, from a copy of the sources, and the tests on the emulated
+BUILD: a configured build folder of this source tree. For each mutant only its objects are compiled,
+from a copy of the sources, for gradus_tests and for gradus_race_tests, and the tests on the emulated
 device run under three schedules. A mutant is noticed when a test fails, crashes or hangs. Ends with
 1 when one is missed by every build. The sources are never touched.
 """
@@ -48,25 +47,21 @@ def sites(path):
 
 
 class Build:
-    """A build folder: how its emulated objects are compiled, and linked with the tests."""
+    """A test program: how its emulated objects are compiled, and how it is linked."""
 
-    def __init__(self, folder, scratch, plain=None):
+    def __init__(self, folder, scratch, program):
         self.folder = pathlib.Path(folder).resolve()
         self.scratch = scratch
-        self.linked_in = plain.folder if plain else self.folder
-        targets = ["gradus_emulated", "gradus_emulated_tests"] if plain else ["gradus_tests"]
-        self.ninja(*targets)
+        self.ninja(program)
+        suffix = "_race" if program == "gradus_race_tests" else ""
+        libraries = (f"/gradus_emulated{suffix}.dir/", f"/gradus_emulated_tests{suffix}.dir/")
         self.compile = {}  # wrapper -> command
         for entry in json.loads(self.ninja("-t", "compdb")):
-            if entry["file"].endswith(".cu.cpp"):
+            if entry["file"].endswith(".cu.cpp") and any(l in entry["output"] for l in libraries):
                 self.compile[entry["file"]] = self.without_dependencies(shlex.split(entry["command"]))
         self.sources = {wrapper: self.depends(wrapper) for wrapper in self.compile}
-        if plain:
-            of_race = {"libgradus_emulated.a", "libgradus_emulated_tests.a"}
-            self.link = [str(self.folder / a) if a in of_race else a for a in plain.link]
-        else:
-            commands = self.ninja("-t", "commands", "-s", "gradus_tests")
-            self.link = shlex.split(commands.strip().splitlines()[-1])
+        commands = self.ninja("-t", "commands", "-s", program)
+        self.link = shlex.split(commands.strip().splitlines()[-1])
 
     def ninja(self, *arguments):
         done = subprocess.run(["ninja", "-C", self.folder, "--quiet", *arguments],
@@ -113,7 +108,7 @@ class Build:
         command = [*self.link[:at], *objects, "-Wl,--allow-multiple-definition", "-o", program,
                    *self.link[at + 2 :]]
         shell = " ".join(a if a in ("&&", ":") else shlex.quote(a) for a in command)
-        linked = subprocess.run(shell, shell=True, cwd=self.linked_in, capture_output=True,
+        linked = subprocess.run(shell, shell=True, cwd=self.folder, capture_output=True,
                                 text=True)
         if linked.returncode:
             raise SystemExit(linked.stderr)
@@ -141,8 +136,7 @@ def verdict(program, tests, seconds):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--plain", required=True)
-    parser.add_argument("--race")
+    parser.add_argument("--build", required=True)
     parser.add_argument("--filter", default="Cuda*:Device*:Graphed*")
     parser.add_argument("--only", default="", help="mutate only what holds this text")
     parser.add_argument("--seconds", type=float, default=300, help="for one run of the tests")
@@ -157,9 +151,8 @@ def main():
         shutil.copytree(ROOT / "kernels", copy / "kernels")
         (copy / "tests").mkdir()
         shutil.copytree(ROOT / "tests/cuda", copy / "tests/cuda")
-        builds = {"plain": Build(options.plain, scratch)}
-        if options.race:
-            builds["race"] = Build(options.race, scratch, builds["plain"])
+        builds = {"plain": Build(options.build, scratch, "gradus_tests"),
+                  "race": Build(options.build, scratch, "gradus_race_tests")}
         for name, build in builds.items():
             said = verdict(build.make(), options.filter, options.seconds)
             if said:

@@ -108,17 +108,24 @@ GRADUS_DEVICE S fold_threads(S s, int lanes, S* warps, const F& f) {
   return s;
 }
 
-// The sum of the values of the block's threads up to this one, and of those before it. `warps` as
-// above.
+// The sum of the values of the warp's lanes up to this one.
 template <class S>
-GRADUS_DEVICE S sum_up_to(const S value, S* warps, S& before) {
-  S v = value;
+GRADUS_DEVICE S sum_lanes_up_to(S v) {
   const int lane = static_cast<int>(threadIdx.x) % warp_size;
-  const int warp = static_cast<int>(threadIdx.x) / warp_size;
   for (int d = 1; d < warp_size; d *= 2) {
     const S below = __shfl_up_sync(full_mask, v, static_cast<unsigned>(d));
     if (lane >= d) v += below;
   }
+  return v;
+}
+
+// The sum of the values of the block's threads up to this one, and of those before it. `warps` as
+// above.
+template <class S>
+GRADUS_DEVICE S sum_up_to(const S value, S* warps, S& before) {
+  const int lane = static_cast<int>(threadIdx.x) % warp_size;
+  const int warp = static_cast<int>(threadIdx.x) / warp_size;
+  const S v = sum_lanes_up_to(value);
   __syncthreads();  // an earlier sum's warps have been read
   if (lane == warp_size - 1) warps[warp] = v;
   __syncthreads();

@@ -129,6 +129,9 @@ Graph* capture(const Device& device) noexcept;
 // All blocks of a pool, live ones too, belong to another one from now on; the device is locked.
 void hand_over(Device& device, Pool& from, Pool& to) noexcept;
 
+// What a kernel found, as the Error that it means.
+[[noreturn]] void throw_found(const DeviceFinding& found);
+
 // Calls that a graph cannot hold are fine for this thread meanwhile: they are none of its steps.
 class OutsideOfGraph {
  public:

@@ -143,7 +143,9 @@ struct MomentsOf {
     if (b.n == 0) return a;
     if (a.n == 0) return b;
     const double n = a.n + b.n, part = b.n / n, delta = b.mean - a.mean;
-    return {n, a.mean == b.mean ? a.mean : a.mean + delta * part,
+    // An infinite mean stays what it is, opposite ones give NaN.
+    const bool finite = delta - delta == 0;
+    return {n, finite ? a.mean + delta * part : a.mean * (a.n / n) + b.mean * part,
             a.squares + b.squares + delta * delta * a.n * part};
   }
 };

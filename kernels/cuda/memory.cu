@@ -143,8 +143,7 @@ void* allocate(std::int64_t bytes) {
   d.memory.peak = std::max(d.memory.peak, d.memory.live);
   ++d.memory.blocks;
 #ifndef __CUDACC__  // a failure is the device's, and its next call says so
-  static_cast<void>(
-      emulator::enqueue_lend(block->data, static_cast<std::size_t>(bytes), s.handle));
+  static_cast<void>(emulator::enqueue_lend(block->data, static_cast<std::size_t>(bytes), s.handle));
 #endif
   return block->data;
 }

@@ -1,11 +1,9 @@
 // Devices, streams, copies, graphs, and what goes wrong with them.
 #include <algorithm>
 #include <atomic>
-#include <cmath>
 #include <cstring>
 #include <deque>
 #include <optional>
-#include <sstream>
 #include <string>
 #include <utility>
 
@@ -66,16 +64,7 @@ void throw_finding(Device& d) {
     if (std::atomic_ref(d.finding->set).load() != 2) return;
     found = std::exchange(*d.finding, {});
   }
-  if (found.rule) {
-    std::ostringstream text;
-    text << found.operation << found.rule << ", got " << found.value << " at position "
-         << found.position;
-    if (!std::isfinite(found.value)) throw NumericError(text.str());
-    throw Error(text.str());
-  }
-  throw Error(std::string(found.operation) + ": an index is out of range: index " +
-              std::to_string(found.index) + " at position " + std::to_string(found.position) +
-              ", limit " + std::to_string(found.limit));
+  throw_found(found);
 }
 
 std::string version(int number) {

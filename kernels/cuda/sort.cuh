@@ -37,25 +37,21 @@ __global__ void __launch_bounds__(sort_threads)
   counts[threadIdx.x * tiles + blockIdx.x] = count[threadIdx.x];
 }
 
-// A block for each digit: its counts become the sums of those of the tiles before; total[digit].
+// A warp for each digit: its counts become the sums of those of the tiles before; total[digit].
 template <class Key>
 __global__ void __launch_bounds__(sort_threads)
     sum_counts(std::int64_t* counts, const std::int64_t tiles, std::int64_t* total) {
-  GRADUS_SHARED(std::int64_t, warps, [sort_warps]);
-  GRADUS_SHARED(std::int64_t, last, [1]);
-  counts += blockIdx.x * tiles;
-  std::int64_t before = 0, unused;
-  for (std::int64_t begin = 0; begin < tiles; begin += sort_threads) {
-    const std::int64_t i = begin + threadIdx.x;
-    const std::int64_t count = i < tiles ? counts[i] : 0;
-    const std::int64_t sum = before + sum_up_to(count, warps, unused);
+  const int lane = static_cast<int>(threadIdx.x) % warp_size;
+  const std::int64_t digit = blockIdx.x * sort_warps + threadIdx.x / warp_size;
+  counts += digit * tiles;
+  std::int64_t before = 0;
+  for (std::int64_t begin = 0; begin < tiles; begin += warp_size) {
+    const std::int64_t i = begin + lane, count = i < tiles ? counts[i] : 0;
+    const std::int64_t sum = before + sum_lanes_up_to(count);
     if (i < tiles) counts[i] = sum - count;
-    if (threadIdx.x == sort_threads - 1) last[0] = sum;
-    __syncthreads();
-    before = last[0];
-    __syncthreads();
+    before = __shfl_sync(full_mask, sum, warp_size - 1);
   }
-  if (threadIdx.x == 0) total[blockIdx.x] = before;
+  if (lane == 0) total[digit] = before;
 }
 
 // Each warp has a run of the tile; its lanes find those of their digit by votes.
@@ -143,8 +139,8 @@ Sorted<Value> sort_pairs(std::uint64_t* keys, Value* values, std::int64_t n, int
   for (int shift = 0; shift < bits; shift += detail::sort_bits) {
     GRADUS_LAUNCH(detail::count_digits<Key>, blocks_for(tiles, 1), detail::sort_threads, 0, keys, n,
                   shift, tiles, counts);
-    GRADUS_LAUNCH(detail::sum_counts<Key>, detail::sort_digits, detail::sort_threads, 0, counts,
-                  tiles, total);
+    GRADUS_LAUNCH(detail::sum_counts<Key>, detail::sort_digits / detail::sort_warps,
+                  detail::sort_threads, 0, counts, tiles, total);
     GRADUS_LAUNCH((detail::move_by_digit<Key, Value>), blocks_for(tiles, 1), detail::sort_threads,
                   0, keys, values, n, shift, tiles, counts, total, other_keys, other_values);
     std::swap(keys, other_keys);

@@ -36,7 +36,7 @@ Options& options();
 // What those two variables mean; null is the default. Throws Error.
 Options parse_options(const char* schedule, const char* threads);
 
-// Whether kernels are compiled with hooks that find races (GRADUS_EMULATOR_CHECK=race).
+// Whether kernels are compiled with hooks that find races (gradus_emulated_race).
 bool race_build() noexcept;
 
 // Calls body once for each thread of the grid. Throws Error with the whole report when the kernel
