@@ -9,7 +9,7 @@
 
 namespace gradus::GRADUS_GPU {
 
-void throw_found(const DeviceFinding& found) {
+void runtime::throw_found(const DeviceFinding& found) {
   if (found.rule) {
     std::ostringstream text;
     text << found.operation << found.rule << ", got " << found.value << " at position "
