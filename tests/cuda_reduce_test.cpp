@@ -165,6 +165,7 @@ TEST(CudaReduce, SpecialValues) {
                                          {1e30, 1e30},
                                          {nan, nan},
                                          {-3, -infinity, 7}}) {
+    SCOPED_TRACE(testing::PrintToString(row));
     const std::int64_t n = std::ssize(row);
     check<double>(row, window({n}), 0b1);
     std::vector<float> columns, far(700, 1.0f);

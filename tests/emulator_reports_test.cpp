@@ -141,7 +141,7 @@ TEST_F(EmulatorReports, MemoryOutOfBounds) {
            {"thread 63, wrong.cu:", "an access beyond an array: byte 256 of ", shared});
     expect("write_before_dynamic_shared", {"thread 0, wrong.cu:", "an access beyond an array"});
     for (const char* name : {"write_beyond_device_memory", "read_beyond_device_memory"})
-      expect(name, {"thread 319, wrong.cu:", "byte 1280 of a block of 1280 bytes"});
+      expect(name, {"thread 319, wrong.cu", "byte 1280 of a block of 1280 bytes"});
     expect("copy_from_beyond", {"thread 63, wrong.cu:", "byte 1280 of a block of 1280 bytes"});
   } else {
     expect("write_beyond_shared", {"something was written behind ", shared});

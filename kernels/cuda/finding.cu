@@ -7,9 +7,9 @@
 #include "gradus/kernels/cuda/device.h"
 #include "gradus/kernels/error.h"
 
-namespace gradus::GRADUS_GPU {
+namespace gradus::GRADUS_GPU::runtime {
 
-void runtime::throw_found(const DeviceFinding& found) {
+void throw_found(const DeviceFinding& found) {
   if (found.rule) {
     std::ostringstream text;
     text << found.operation << found.rule << ", got " << found.value << " at position "
@@ -22,4 +22,4 @@ void runtime::throw_found(const DeviceFinding& found) {
               ", limit " + std::to_string(found.limit));
 }
 
-}  // namespace gradus::GRADUS_GPU
+}  // namespace gradus::GRADUS_GPU::runtime

@@ -82,7 +82,7 @@ GRADUS_DEVICE double sum_of_terms(const MapSumArguments<F, K>& a, const Index (&
       offset[j] = begin * a.summed.stride[j][0];
       jump[j] = step * a.summed.stride[j][0];
     }
-    GRADUS_UNROLL_BY(4)
+    GRADUS_UNROLL_BY(2)
     for (Index i = begin; i < end; i += step) {
       sum += term(offset);
       GRADUS_UNROLL
