@@ -16,7 +16,7 @@ function(gradus_emulate target)
   endforeach()
   add_library(${target} STATIC EXCLUDE_FROM_ALL ${wrappers})
   target_compile_options(${target} PRIVATE -Wno-unknown-pragmas  # `#pragma unroll` is for nvcc
-                         $<$<NOT:$<BOOL:${GRADUS_SANITIZE}>>:-O2>)
+                         $<$<NOT:$<BOOL:${GRADUS_SANITIZE}>>:-O1>)
   set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF POSITION_INDEPENDENT_CODE ON)
 endfunction()
 
