@@ -15,8 +15,7 @@ function(gradus_emulate target)
     list(APPEND wrappers ${wrapper})
   endforeach()
   add_library(${target} STATIC EXCLUDE_FROM_ALL ${wrappers})
-  target_compile_options(${target} PRIVATE -Wno-unknown-pragmas  # `#pragma unroll` is for nvcc
-                         $<$<NOT:$<BOOL:${GRADUS_SANITIZE}>>:-O1>)
+  target_compile_options(${target} PRIVATE -O1 -Wno-unknown-pragmas)  # #pragma unroll is nvcc's
   set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF POSITION_INDEPENDENT_CODE ON)
 endfunction()
 
