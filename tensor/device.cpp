@@ -9,20 +9,23 @@
 namespace gradus {
 namespace {
 
+// Of a weak function: whether something defines it.
+bool linked(int (*function)() noexcept) { return function != nullptr; }
+
 int count_of(Device::Kind kind) noexcept {
   switch (kind) {
     case Device::Kind::cpu:
       return 1;
     case Device::Kind::cuda:
-      return cuda::device_count ? cuda::device_count() : 0;
+      return linked(cuda::device_count) ? cuda::device_count() : 0;
     default:
-      return emulated::device_count ? emulated::device_count() : 0;
+      return linked(emulated::device_count) ? emulated::device_count() : 0;
   }
 }
 
 std::string reason(Device::Kind kind) {
   if (kind == Device::Kind::emulated) return "the emulator is not linked into this program";
-  return cuda::device_count ? cuda::problem() : "this build of the library has no CUDA kernels";
+  return linked(cuda::device_count) ? cuda::problem() : "this build of the library has no CUDA kernels";
 }
 
 std::string known_devices() {
