@@ -52,7 +52,7 @@ GRADUS_KERNEL(template <class T>
 // rest in double, in an order that follows from the sizes alone. Only gradient and n are read.
 // Scratch: sum_of_squares_scratch(total number of elements) bytes. Waits for the device.
 inline constexpr std::int64_t sum_of_squares_partial = 1024;  // sums that a device makes, at most
-std::int64_t sum_of_squares_scratch(std::int64_t elements);
+GRADUS_API std::int64_t sum_of_squares_scratch(std::int64_t elements);
 GRADUS_KERNEL(template <class T>
               double sum_of_squares(const Slice<T>* slices, std::int64_t count, void* scratch))
 

@@ -44,7 +44,7 @@ GRADUS_KERNEL(void random_integers(PhiloxKey, std::uint64_t offset, std::int64_t
 
 // A permutation of 0 .. n-1: the order of n 64-bit words, equal ones (one pair in 2^64) by index.
 // It uses the words from `offset` on. Scratch: random_permutation_scratch(n) bytes.
-std::int64_t random_permutation_scratch(std::int64_t n);
+GRADUS_API std::int64_t random_permutation_scratch(std::int64_t n);
 GRADUS_KERNEL(void random_permutation(PhiloxKey, std::uint64_t offset, std::int64_t n,
                                       std::int64_t* y, void* scratch))
 
