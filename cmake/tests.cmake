@@ -10,6 +10,9 @@ if(unit_tests)
   add_library(gradus_test_objects OBJECT ${unit_tests} ${test_main})
   target_precompile_headers(gradus_test_objects PRIVATE <gtest/gtest.h>
                             "${PROJECT_SOURCE_DIR}/gradus.h")
+  # One file alone is told a path: the objects of the others serve in every clone.
+  set_source_files_properties(${PROJECT_SOURCE_DIR}/tests/ops_test.cpp PROPERTIES
+    COMPILE_DEFINITIONS "GRADUS_SOURCE_DIR=\"${PROJECT_SOURCE_DIR}\"")
   # The tests compile for speed of compilation; GCC's guesses about lengths and first values are wrong
   # for inlined and instrumented code.
   target_compile_options(gradus_test_objects PRIVATE

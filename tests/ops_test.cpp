@@ -111,8 +111,7 @@ Tensors leaves(const Tensors& x, DType dtype) {
 namespace {
 
 std::set<std::string> public_names() {
-  const auto path =
-      std::filesystem::path(__FILE__).parent_path().parent_path() / "autograd" / "ops.h";
+  const auto path = std::filesystem::path(GRADUS_SOURCE_DIR) / "autograd" / "ops.h";
   std::ifstream file(path);
   EXPECT_TRUE(file) << path;
   const std::string text{std::istreambuf_iterator<char>(file), {}};
