@@ -25,7 +25,8 @@ int count_of(Device::Kind kind) noexcept {
 
 std::string reason(Device::Kind kind) {
   if (kind == Device::Kind::emulated) return "the emulator is not linked into this program";
-  return linked(cuda::device_count) ? cuda::problem() : "this build of the library has no CUDA kernels";
+  return linked(cuda::device_count) ? cuda::problem()
+                                    : "this build of the library has no CUDA kernels";
 }
 
 std::string known_devices() {

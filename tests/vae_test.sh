@@ -36,7 +36,7 @@ expect 0 "--latent-dim" --help
 expect 2 "the LogNormal has its support on z > 0" --latent normal --prior log-normal
 expect 2 "did you mean --batch?" --bacth 3
 expect 2 "--batch: must be an integer, at least 1" --batch 0
-expect 2 "--device: must be cpu" --device cuda
+expect 2 "--device: must be one of cpu, cuda, emulated: is tpu" --device tpu
 expect 0 "--iwae" --help
 expect 2 "--iwae: must be an integer, at least 0: is -1" --iwae -1
 expect 2 "--iwae --beta" --iwae 5 --beta 2
