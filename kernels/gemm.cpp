@@ -6,6 +6,7 @@
 #include "gradus/kernels/cpu/inner_product.h"
 #include "gradus/kernels/cpu/pool.h"
 #include "gradus/kernels/cpu/product.h"
+#include "gradus/kernels/cpu/small_product.h"
 #include "gradus/kernels/cpu/walk.h"
 
 namespace gradus::cpu {
@@ -25,6 +26,8 @@ void run_tile(const Product<T>& s, Range rows, Range columns, T* scratch) {
   if (s.terms == 0)
     return scale(s.beta, s.c + rows.begin * s.ldc + columns.begin, s.ldc, rows.size(),
                  columns.size());
+  if (s.small)  // entered on its own: a small product notices the frame of the larger ones
+    return with_isa([&](auto set) GRADUS_LAMBDA { multiply_small<decltype(set)>(s); });
   with_isa([&](auto set) GRADUS_LAMBDA {
     using Set = decltype(set);
     if (s.inner)
@@ -33,6 +36,8 @@ void run_tile(const Product<T>& s, Range rows, Range columns, T* scratch) {
       multiply_tile<Set>(s, rows, columns, scratch);
   });
 }
+
+constexpr double one_tile = 1e6;  // multiplications that are left to one thread
 
 // How one product is cut. The number of threads may decide, because no bit depends on it. Cutting
 // rows packs B again for each part, cutting columns copies A again where it is copied.
@@ -43,7 +48,7 @@ template <class T>
 Cut cut(const Product<T>& s) {
   if (threads() == 1) return {};
   const int wanted = 2 * threads();
-  const auto tiles = static_cast<Index>(std::min<double>(s.work() / 1e6, wanted));
+  const auto tiles = static_cast<Index>(std::min<double>(s.work() / one_tile, wanted));
   if (tiles <= 1) return {};
   const Index most_in_columns = ceil_div(s.n, column_grain<T>), most_in_rows = ceil_div(s.m, 48);
   Cut c;
@@ -78,7 +83,7 @@ struct Plan {
       m *= s.batch.size[i];
     }
     for (int i = 0; i < rank; ++i) count *= s.batch.size[i];
-    product = {m, s.n, s.k, {a, s.lda, 1}, {b, s.ldb, 1}, alpha, beta, c, s.ldc, {}, {}, {}};
+    product = {m, s.n, s.k, {a, s.lda, 1}, {b, s.ldb, 1}, alpha, beta, c, s.ldc, {}, {}, {}, {}};
     Product<T>& p = product;
     if (s.transpose_a) std::swap(p.a.down, p.a.across);
     if (s.transpose_b) std::swap(p.b.down, p.b.across);
@@ -98,7 +103,9 @@ struct Plan {
     p.compact = !p.inner && p.m > few && p.n > 64 &&
                 (p.a.across != 1 || p.n > 256 || p.a.down * item % 2048 == 0);
     p.fits = p.terms * p.b.down * item <= 32768;
-    if (count < 16) cut = gradus::cpu::cut(p);
+    p.small = p.fits && !p.inner && !p.compact && p.b.across == 1 && p.n % per_line<T> == 0 &&
+              p.terms <= most_terms && p.work() < one_tile;
+    if (!p.small && count < 16) cut = gradus::cpu::cut(p);
     if (pieces() == 1 && count > 1)  // small products share a tile
       group = static_cast<Index>(std::clamp(2e6 / p.work(), 1.0, static_cast<double>(count)));
   }

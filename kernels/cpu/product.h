@@ -33,6 +33,8 @@ constexpr Index per_line = line / sizeof(T);
 // Rows that one kernel takes: what the registers hold. Groups of them that are copied at once.
 template <int bytes>
 constexpr int most_at_once = bytes == 64 ? 14 : 6;
+template <int bytes>
+constexpr int most_wide = bytes == 64 ? 6 : 3;  // of four registers
 constexpr Index groups_copied = 8;
 constexpr Index few = 3;         // rows or columns: bound by memory, not by arithmetic
 constexpr Index not_many = 300;  // rows: they would notice a pass that packs before them
@@ -80,6 +82,7 @@ struct Product {
   bool inner;    // by inner products
   bool compact;  // copy rows of A before use
   bool fits;     // B fits in the first cache where it lies
+  bool small;    // by multiply_small()
 
   // Multiplications, and what memory adds where there are few.
   double work() const {
@@ -133,19 +136,21 @@ struct Tile {
   T* copy;
 };
 
-// R rows, N registers wide; of a single register `columns` elements.
+// R rows, N registers wide; of a single register `columns` elements. Those of more than a few rows
+// of four registers find B in the first cache.
 template <class L, int R, int N, bool copying, class T>
 GRADUS_INLINE void multiply(const Tile<T>& t) {
   constexpr Index W = L::size;
   T* c = t.c;
   const Index ldc = t.ldc;
+  constexpr bool near = N == 4 && R > few;
   L sum[R][N];
 #pragma GCC unroll 16
   for (int i = 0; i < R; ++i)
 #pragma GCC unroll 4
     for (int j = 0; j < N; ++j) {
       sum[i][j] = L(0.0);
-      __builtin_prefetch(c + i * ldc + j * W, 1);
+      if (!near) __builtin_prefetch(c + i * ldc + j * W, 1);
     }
   // One pointer for seven rows: the others are reached by the addressing mode.
   const Index d = t.a.down, d3 = 3 * d, d5 = 5 * d, across = t.a.across, step = t.step;
@@ -159,7 +164,7 @@ GRADUS_INLINE void multiply(const Tile<T>& t) {
     for (int j = 0; j < N; ++j) {
       w[j] = L::load(b + j * W);
       if (copying) w[j].store(copy + j * W);
-      __builtin_prefetch(b + 8 * step + j * W);
+      if (!near) __builtin_prefetch(b + 8 * step + j * W);
     }
 #pragma GCC unroll 16
     for (int i = 0; i < R; ++i) {
