@@ -10,6 +10,8 @@
 #include <thread>
 #include <vector>
 
+#include "gradus/kernels/error.h"
+
 namespace gradus {
 namespace {
 
@@ -135,9 +137,9 @@ TEST_F(PoolTest, ACallerNeverWaitsForAWorkerThatHasNotBegun) {
 TEST_F(PoolTest, ThreadCountIsChecked) {
   EXPECT_GE(threads(), 1);
   EXPECT_LE(threads(), 256);
-  for (int n : {0, -1, 257, 1 << 20}) EXPECT_THROW(set_threads(n), std::invalid_argument);
+  for (int n : {0, -1, 257, 1 << 20}) EXPECT_THROW(set_threads(n), Error);
   set_threads(2);
-  parallel(2, [](std::int64_t) { EXPECT_THROW(set_threads(3), std::logic_error); });
+  parallel(2, [](std::int64_t) { EXPECT_THROW(set_threads(3), Error); });
   EXPECT_EQ(threads(), 2);
 }
 

@@ -9,10 +9,12 @@
 #include <cstdlib>
 #include <cstring>
 #include <exception>
-#include <stdexcept>
+#include <string>
 #include <system_error>
 #include <thread>
 #include <vector>
+
+#include "gradus/kernels/error.h"
 
 namespace gradus {
 namespace {
@@ -77,9 +79,9 @@ class Pool {
 
   void set_threads(int n) {
     if (n < 1 || n > max_threads)
-      throw std::invalid_argument("set_threads: takes 1 to 256: " + std::to_string(n));
+      throw Error("set_threads: takes 1 to 256: got " + std::to_string(n));
     if (busy_.exchange(true, std::memory_order_acquire))
-      throw std::logic_error("set_threads: not to be called while work is running");
+      throw Error("set_threads: not to be called while work is running");
     if (n != threads()) {
       join_workers();
       threads_ = n;

@@ -11,8 +11,8 @@
 namespace gradus {
 
 // Threads that operations use, the caller included. Starts as GRADUS_THREADS or the processors this
-// process may use. set_threads(n) takes n from 1 to 256, others throw std::invalid_argument;
-// std::logic_error while work is running. A GRADUS_THREADS that is no such number is ignored.
+// process may use. set_threads(n) throws Error where n is not from 1 to 256, and while work is
+// running. A GRADUS_THREADS that is no such number is ignored.
 GRADUS_API int threads() noexcept;
 GRADUS_API void set_threads(int n);
 
