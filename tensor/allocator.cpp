@@ -170,15 +170,21 @@ struct ThreadCache {
     flush();
   }
 };
+// Of the quick model a library that is loaded late has a few hundred bytes: hence the pointer.
+[[gnu::tls_model("initial-exec")]] thread_local ThreadCache* own_cache = nullptr;
 [[gnu::tls_model("initial-exec")]] thread_local bool thread_cache_gone = false;
-struct ThreadCacheHolder {
-  ThreadCache cache;
-  ~ThreadCacheHolder() { thread_cache_gone = true; }
+struct EndOfThread {
+  ~EndOfThread() {
+    thread_cache_gone = true;
+    delete std::exchange(own_cache, nullptr);
+  }
 };
+// Null at the end of the thread.
 ThreadCache* thread_cache() noexcept {
-  if (thread_cache_gone) return nullptr;
-  [[gnu::tls_model("initial-exec")]] thread_local ThreadCacheHolder holder;
-  return &holder.cache;
+  if (own_cache || thread_cache_gone) [[likely]]
+    return own_cache;
+  thread_local EndOfThread end;
+  return own_cache = new (std::nothrow) ThreadCache;
 }
 
 void note(std::int64_t live, std::int64_t cached, std::int64_t count) noexcept {

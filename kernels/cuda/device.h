@@ -16,7 +16,7 @@
 
 namespace gradus::GRADUS_GPU::runtime {
 
-inline constexpr int max_devices = 64;
+inline constexpr int max_devices = 16;  // a thread holds a stream of each
 
 struct Device;
 struct Graph;

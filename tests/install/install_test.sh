@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Usage: install_test.sh SOURCE_DIR BUILD_DIR COMPILER
 # A stranger's project finds the installed library in a prefix that was moved, by find_package and
-# by pkg-config, shared and static, and builds it as a subdirectory.
+# by pkg-config, shared and static, and builds it as a subdirectory; a running program loads it.
 set -euo pipefail
 source=$(cd "$1" && pwd) build=$(cd "$2" && pwd) compiler=$3
 work=$(mktemp -d)
@@ -47,6 +47,9 @@ pkg_config() { # PREFIX [--static]
 install_moved "$build" shared
 stranger find-shared -DCMAKE_PREFIX_PATH="$work/moved/shared"
 pkg_config shared
+quietly "$compiler" -std=c++20 -pthread "$source/tests/install/loaded.cpp" -ldl -o loaded
+quietly ./loaded "$(find moved/shared -name libgradus.so)"
+echo "loaded by a running program"
 for program in moved/shared/bin/gradus-*; do
   [[ -e $program ]] || continue
   quietly "$program" --help
