@@ -1,6 +1,8 @@
 #include "gradus/tensor/file.h"
 
+#include <dirent.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -8,8 +10,9 @@
 #include <atomic>
 #include <cerrno>
 #include <cstdio>
-#include <system_error>
 #include <filesystem>
+#include <memory>
+#include <system_error>
 #include <utility>
 
 namespace gradus {
@@ -49,7 +52,10 @@ std::string context_of(std::string_view operation, const std::string& path) {
   fail_file(context, ": ", what, ": ", std::generic_category().message(error));
 }
 
-// A file in the directory that unlinks itself, or what it has changed places with.
+constexpr std::string_view prefix = ".gradus-", suffix = ".tmp";
+
+// A file in the directory that unlinks itself, or what it has changed places with. As long as it is
+// open it is locked, so that no other process takes it for abandoned.
 class Temporary {
  public:
   Temporary(const Descriptor& directory, const std::string& context)
@@ -82,18 +88,24 @@ class Temporary {
     return ::renameat2(directory_, name_.c_str(), directory_, target.c_str(), RENAME_EXCHANGE) == 0;
   }
 
-  // A name in use was left by a process that was killed; the next number is tried.
+  // A name in use was left by a process that was killed, one that is gone was removed before it was
+  // locked; the next number is tried.
   static int open(int directory, std::string& name) {
     static std::atomic<unsigned> counter{0};
     for (;;) {
-      name = ".gradus-" + std::to_string(::getpid()) + "-" + std::to_string(counter++) + ".tmp";
-      int result = retried([&] {
+      name = std::string(prefix) + std::to_string(::getpid()) + "-" + std::to_string(counter++);
+      name += suffix;
+      Descriptor file(retried([&] {
         return ::openat(directory, name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-      });
-      if (result >= 0) return result;
-      if (errno == EEXIST) continue;
-      name.clear();
-      return -1;
+      }));
+      if (!file && errno == EEXIST) continue;
+      if (!file) {
+        name.clear();
+        return -1;
+      }
+      retried([&] { return ::flock(file.get(), LOCK_EX); });
+      struct stat status;
+      if (::fstat(file.get(), &status) != 0 || status.st_nlink > 0) return file.release();
     }
   }
 
@@ -171,6 +183,25 @@ void write_file_atomically(const std::string& path,
     const int error = errno;
     temporary.take_back(target);
     fail_errno(context, "cannot flush the directory", error);
+  }
+}
+
+void remove_abandoned_temporaries(const std::string& directory) noexcept {
+  const std::unique_ptr<DIR, int (*)(DIR*)> list(::opendir(directory.c_str()), ::closedir);
+  if (!list) return;
+  const int folder = ::dirfd(list.get());
+  while (const dirent* entry = ::readdir(list.get())) {
+    const std::string_view name = entry->d_name;
+    if (!name.starts_with(prefix) || !name.ends_with(suffix)) continue;
+    const Descriptor file(
+        ::openat(folder, entry->d_name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+    struct stat opened, named;
+    if (!file || ::fstat(file.get(), &opened) != 0 || !S_ISREG(opened.st_mode)) continue;
+    if (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) continue;
+    // Its writer may have finished meanwhile, and the name be another's.
+    if (::fstatat(folder, entry->d_name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+        named.st_dev == opened.st_dev && named.st_ino == opened.st_ino)
+      ::unlinkat(folder, entry->d_name, 0);
   }
 }
 

@@ -59,6 +59,11 @@ GRADUS_API void write_file_atomically(const std::string& path,
                                       std::span<const std::span<const std::byte>> parts,
                                       std::string_view operation = "write_file_atomically");
 
+// Removes the temporaries of writers that were killed. Those being written stay, whichever process
+// or machine writes them (they are locked; where a file system has no locks, all stay). What cannot
+// be removed stays, too.
+GRADUS_API void remove_abandoned_temporaries(const std::string& directory) noexcept;
+
 // Text found in a file as an error message may show it: in quotes, on one line, cut when long.
 GRADUS_API std::string printable(std::string_view text);
 

@@ -1,11 +1,14 @@
 #include "gradus/tensor/file.h"
 
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <thread>
 #include <vector>
@@ -182,7 +185,38 @@ TEST(WriteFileAtomically, SurvivesKill) {
   }
   // What the killed ones left does not stand in the way.
   write(path, "new");
+  remove_abandoned_temporaries(directory.path());
   EXPECT_EQ(read_bytes(path), "new");
+  EXPECT_EQ(directory.count(), 1U);
+}
+
+TEST(RemoveAbandonedTemporaries, TakesNothingElse) {
+  TemporaryDirectory directory;
+  for (const char* name : {".gradus-1-0.tmp", ".gradus-2-0.tmp", "x.tmp", ".gradus", "model"})
+    write_bytes(directory / name, "x");
+  std::filesystem::create_directory(directory / ".gradus-3-0.tmp");
+  std::filesystem::create_symlink("model", directory / ".gradus-4-0.tmp");
+  const int used = ::open((directory / ".gradus-2-0.tmp").c_str(), O_RDONLY | O_CLOEXEC);
+  ASSERT_EQ(::flock(used, LOCK_EX), 0);
+  remove_abandoned_temporaries(directory.path());
+  EXPECT_FALSE(std::filesystem::exists(directory / ".gradus-1-0.tmp"));
+  EXPECT_EQ(directory.count(), 6U);
+  ::close(used);
+  remove_abandoned_temporaries(directory.path());
+  EXPECT_EQ(directory.count(), 5U);
+  remove_abandoned_temporaries(directory / "missing");
+}
+
+TEST(RemoveAbandonedTemporaries, AWriterNeverMissesItsOwn) {
+  TemporaryDirectory directory;
+  std::atomic<bool> done{false};
+  std::thread remover([&] {
+    while (!done) remove_abandoned_temporaries(directory.path());
+  });
+  for (int i = 0; i < 500; ++i) EXPECT_NO_THROW(write(directory / "file", "text")) << i;
+  done = true;
+  remover.join();
+  EXPECT_EQ(directory.count(), 1U);
 }
 
 TEST(InputFile, ReadsAnyPart) {

@@ -42,6 +42,7 @@ done
 
 steps=$(($(grep -c '"elbo"' runs/killed/metrics.jsonl) + 5))
 "$program" --resume killed --max-steps "$steps" > log 2>&1 || fail "does not resume: $(cat log)"
+[[ -z $(find runs/killed -name '*.tmp') ]] || fail "temporaries of killed runs stay"
 "$program" "${run[@]}" --name whole --max-steps "$steps" > log 2>&1 || fail "$(cat log)"
 cmp runs/whole/checkpoint.safetensors runs/killed/checkpoint.safetensors ||
   fail "other parameters after $steps steps"

@@ -61,6 +61,7 @@ RunDirectory RunDirectory::create(const std::string& program, const std::string&
 RunDirectory RunDirectory::open(const std::string& run) {
   const Path folder = run.find('/') == std::string::npos ? Path("runs") / run : Path(run);
   if (!fs::is_directory(folder)) refuse<DataError>("--resume: no run at ", folder.string());
+  remove_abandoned_temporaries(folder.string());
   return RunDirectory(folder);
 }
 
