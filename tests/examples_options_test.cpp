@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "examples/common/errors.h"
+#include "examples/common/nearest.h"
 #include "examples/common/run_directory.h"
 #include "gradus/tests/examples_support.h"
 

@@ -27,12 +27,21 @@ grep -vE "$line" "$folder/lines" && complain "lines of another form"
 
 "$program" optim/adam/1000000 move/ --samples 1 --seconds 0 | grep -c . > "$folder/count"
 [[ $(cat "$folder/count") == 7 ]] || complain "names do not choose"
-for wrong in nothing --nonsense "--samples few" --threads; do
-  status=0
-  # shellcheck disable=SC2086 # words
-  "$program" $wrong > /dev/null 2> "$folder/error" || status=$?
-  [[ $status == 2 && -s $folder/error ]] || complain "$wrong: exit $status instead of 2"
-done
+refused() { # TEXT WORD...
+  local text=$1 status=0
+  shift
+  "$program" "$@" > /dev/null 2> "$folder/error" || status=$?
+  [[ $status == 2 ]] || complain "$*: exit $status instead of 2"
+  grep -qF -- "$text" "$folder/error" || complain "$*: says $(head -n 1 "$folder/error")"
+}
+refused 'unknown flag --thread (did you mean --threads?)' --thread 2
+refused 'no workload has the name optim/adma/1000000 (did you mean optim/adam/1000000?)' \
+  optim/adma/1000000 move/
+refused "--samples: takes a number from 1 to 1e+06, got 'few'" --samples few
+refused "--threads: takes a number from 1 to 256, got '0'" --threads 0
+refused '--threads: takes a whole number, got 1.5' --threads 1.5
+refused '--threads: takes a value' --threads
+refused '--export: takes a value' --export ''
 
 if ! command -v python3 > /dev/null; then
   echo "no python3: compare.py is not tested"

@@ -1,8 +1,13 @@
 // Measures Gradus at the work that the peers beside this file do too.
+#include <algorithm>
+#include <charconv>
+#include <cmath>
 #include <iostream>
+#include <sstream>
 #include <stdexcept>
 
 #include "../limits.h"
+#include "examples/common/nearest.h"
 #include "sampling.h"
 #include "workload.h"
 
@@ -10,7 +15,7 @@ namespace {
 
 constexpr const char* usage =
     R"(Usage: gradus_peers [--threads N] [--samples N] [--seconds S] [NAME...]
-       gradus_peers --list | --export FOLDER | --start
+       gradus_peers --list | --export FOLDER | --start | --help
 A line of JSON for each workload named, or for all. NAME/ means all whose names begin so.
 --export writes the numbers, weights and data for the peers; --start is a first gradient.
 )";
@@ -20,47 +25,82 @@ struct Options {
   int threads = gradus::threads();
   std::vector<std::string> names;
   std::string folder;
-  bool list = false, start = false;
+  bool list = false, start = false, help = false;
 };
 
-// The whole of `text` as a number, or std::invalid_argument.
-double number(const std::string& text) {
-  std::size_t end = 0;
-  const double value = std::stod(text, &end);
-  if (end != text.size() || !(value >= 0)) throw std::invalid_argument(text);
+struct UsageError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+double number(const std::string& flag, const std::string& text, double low, double high) {
+  double value = 0;
+  const char* const end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, value);
+  if (error != std::errc() || stop != end || !(value >= low && value <= high)) {
+    std::ostringstream range;
+    range << low << " to " << high;
+    throw UsageError(flag + ": takes a number from " + range.str() + ", got '" + text + "'");
+  }
   return value;
+}
+int count(const std::string& flag, const std::string& text, int high) {
+  const double value = number(flag, text, 1, high);
+  if (value != std::floor(value)) throw UsageError(flag + ": takes a whole number, got " + text);
+  return static_cast<int>(value);
 }
 
 Options parse(int argc, char** argv) {
   Options options;
   for (int i = 1; i < argc; ++i) {
     const std::string word = argv[i];
-    const auto value = [&] { return std::string(++i < argc ? argv[i] : ""); };
+    const auto value = [&] {
+      if (++i == argc || !*argv[i]) throw UsageError(word + ": takes a value");
+      return std::string(argv[i]);
+    };
     if (word == "--threads")
-      options.threads = static_cast<int>(number(value()));
+      options.threads = count(word, value(), 256);
     else if (word == "--samples")
-      options.sampling.samples = static_cast<int>(number(value()));
+      options.sampling.samples = count(word, value(), 1'000'000);
     else if (word == "--seconds")
-      options.sampling.seconds = number(value());
+      options.sampling.seconds = number(word, value(), 0, 1e6);
     else if (word == "--export")
       options.folder = value();
     else if (word == "--list")
       options.list = true;
     else if (word == "--start")
       options.start = true;
+    else if (word == "--help")
+      options.help = true;
     else if (word.starts_with("-"))
-      throw std::invalid_argument(word);
+      throw UsageError("unknown flag " + word +
+                       gradus::examples::hint(word, {"--threads", "--samples", "--seconds",
+                                                     "--export", "--list", "--start", "--help"}));
     else
       options.names.push_back(word);
   }
   return options;
 }
 
-bool wanted(const std::string& name, const Options& options) {
-  if (options.names.empty()) return true;
-  for (const std::string& word : options.names)
-    if (word.ends_with('/') ? name.starts_with(word) : name == word) return true;
-  return false;
+bool fits(const std::string& word, const std::string& name) {
+  return word.ends_with('/') ? name.starts_with(word) : name == word;
+}
+
+// Those asked for; each word must choose one at least.
+std::vector<peers::Workload> chosen(const std::vector<std::string>& words) {
+  std::vector<peers::Workload> all = peers::trainings(), list;
+  for (auto more : {peers::operations(), peers::overheads()})
+    all.insert(all.end(), more.begin(), more.end());
+  if (words.empty()) return all;
+  std::vector<std::string> names;
+  for (const peers::Workload& workload : all) names.push_back(workload.name);
+  for (const std::string& word : words)
+    if (std::none_of(names.begin(), names.end(), [&](auto& name) { return fits(word, name); }))
+      throw UsageError("no workload has the name " + word + gradus::examples::hint(word, names) +
+                       "; --list shows them");
+  for (const peers::Workload& workload : all)
+    if (std::any_of(words.begin(), words.end(), [&](auto& w) { return fits(w, workload.name); }))
+      list.push_back(workload);
+  return list;
 }
 
 double limit(const peers::Workload& workload) {
@@ -72,6 +112,10 @@ double limit(const peers::Workload& workload) {
 }
 
 int run(const Options& options) {
+  if (options.help) {
+    std::cout << usage;
+    return 0;
+  }
   gradus::set_threads(options.threads);
   if (options.start) {
     const double start = peers::now();
@@ -85,13 +129,7 @@ int run(const Options& options) {
     peers::export_models(options.folder);
     return 0;
   }
-  std::vector<peers::Workload> all = peers::trainings();
-  for (auto list : {peers::operations(), peers::overheads()})
-    all.insert(all.end(), list.begin(), list.end());
-  bool any = false;
-  for (const peers::Workload& workload : all) {
-    if (!wanted(workload.name, options)) continue;
-    any = true;
+  for (const peers::Workload& workload : chosen(options.names)) {
     if (options.list) {
       std::cout << workload.name << '\n';
       continue;
@@ -101,8 +139,7 @@ int run(const Options& options) {
     peers::print_line(workload.name, "gradus", options.threads, measured, job.check,
                       limit(workload));
   }
-  if (!any) std::cerr << "gradus_peers: no workload has that name; --list shows them\n";
-  return any ? 0 : 2;
+  return 0;
 }
 
 }  // namespace
@@ -110,7 +147,7 @@ int run(const Options& options) {
 int main(int argc, char** argv) {
   try {
     return run(parse(argc, argv));
-  } catch (const std::logic_error& error) {
+  } catch (const UsageError& error) {
     std::cerr << "gradus_peers: " << error.what() << '\n' << usage;
     return 2;
   } catch (const std::exception& error) {

@@ -6,31 +6,14 @@
 #include <cmath>
 #include <iostream>
 #include <nlohmann/json.hpp>
-#include <numeric>
 #include <set>
 
 #include "examples/common/errors.h"
+#include "examples/common/nearest.h"
 #include "examples/common/run_directory.h"
 
 namespace gradus::examples {
 namespace {
-
-std::size_t edit_distance(const std::string& a, const std::string& b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), std::size_t{0});
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = std::exchange(row[0], i);
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t replaced = diagonal + (a[i - 1] != b[j - 1]);
-      diagonal = std::exchange(row[j], std::min({row[j] + 1, row[j - 1] + 1, replaced}));
-    }
-  }
-  return row.back();
-}
-
-std::string hint(const std::string& nearest_word) {
-  return nearest_word.empty() ? "" : " (did you mean " + nearest_word + "?)";
-}
 
 bool is_utf8(const Json& text) {
   try {
@@ -133,19 +116,6 @@ Json parse_file(const Path& path) {
 
 }  // namespace
 
-std::string nearest(const std::string& word, const std::vector<std::string>& known) {
-  std::string best;
-  std::size_t least = std::max<std::size_t>(2, word.size() / 2);
-  for (const auto& candidate : known) {
-    const std::size_t distance = edit_distance(word, candidate);
-    if (distance < least || (distance == least && best.empty())) {
-      least = distance;
-      best = candidate;
-    }
-  }
-  return best;
-}
-
 Options::Options(std::string program, std::string description)
     : program_(std::move(program)), description_(std::move(description)) {}
 
@@ -188,7 +158,7 @@ bool Options::read_command_line(int argc, const char* const* argv) {
     const std::string name = extra.substr(0, extra.find('='));
     std::vector<std::string> known{"--help", "--config", "--print-config", "--resume"};
     for (const Flag& flag : flags_) known.push_back("--" + flag.name);
-    refuse<UsageError>("unknown flag ", name, hint(nearest(name, known)));
+    refuse<UsageError>("unknown flag ", name, hint(name, known));
   }
   return true;
 }
@@ -204,7 +174,7 @@ void Options::read_json(const Path& path) {
       for (const Flag& candidate : flags_) {
         if (candidate.saved) known.push_back(candidate.name);
       }
-      refuse<UsageError>(path.string(), ": unknown key ", key, hint(nearest(key, known)));
+      refuse<UsageError>(path.string(), ": unknown key ", key, hint(key, known));
     }
     assign(flag->field, flag->rule, value, path.string() + ": " + key);
   }

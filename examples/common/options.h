@@ -14,9 +14,6 @@ namespace gradus::examples {
 
 using Json = nlohmann::ordered_json;
 
-// The known word that differs least from the given one; "" if none is near.
-std::string nearest(const std::string& word, const std::vector<std::string>& known);
-
 // What a value must be, beside its type.
 struct FlagRule {
   double low = -std::numeric_limits<double>::max();  // NaN and infinities are always refused
