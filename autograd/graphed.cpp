@@ -14,12 +14,17 @@ namespace {
 using gradus::detail::HostCall;
 using gradus::detail::note_calls;
 
+std::vector<Tensor> detached(std::vector<Tensor> list) {
+  for (Tensor& t : list) t = t.detach();
+  return list;
+}
+
 // What the host calls of a recording, and later of each replay, put into the graph's arguments.
 class Arguments {
  public:
   explicit Arguments(Device device)
       : device_(device), held_(GRADUS_RUN_ON_DEVICE(device, make_replay_arguments())) {}
-  ~Arguments() { GRADUS_RUN_ON_DEVICE(device_, destroy_replay_arguments(held_)); }
+  ~Arguments() { GRADUS_FREE_ON_DEVICE(device_, destroy_replay_arguments(held_)); }
   Arguments(const Arguments&) = delete;
   Arguments& operator=(const Arguments&) = delete;
 
@@ -55,7 +60,7 @@ struct Recordings::Recording {
     outputs.clear();
     inputs.clear();
     arguments.reset();
-    if (graph) GRADUS_RUN_ON_DEVICE(device, destroy_graph(graph));
+    if (graph) GRADUS_FREE_ON_DEVICE(device, destroy_graph(graph));
   }
   Recording(const Recording&) = delete;
   Recording& operator=(const Recording&) = delete;
@@ -80,16 +85,16 @@ struct Recordings::Recording {
       arguments->note(false);
     };
     try {
-      for (const Tensor& y : step(inputs)) outputs.push_back(y.detach());
+      outputs = detached(step(inputs));
+      stop();
+      graph = GRADUS_RUN_ON_DEVICE(device, end_capture());
     } catch (...) {
       stop();
-      GRADUS_RUN_ON_DEVICE(device, cancel_capture());
+      GRADUS_FREE_ON_DEVICE(device, cancel_capture());
       calls.clear();
       outputs.clear();
       throw;
     }
-    stop();
-    graph = GRADUS_RUN_ON_DEVICE(device, end_capture());
   }
 
   void replay() {
@@ -115,14 +120,18 @@ std::vector<Tensor> Recordings::call(const Step& step, const std::vector<Tensor>
   for (const Tensor& t : arguments) {
     gradus::detail::require_defined("graphed", t);
     gradus::detail::require_same_device("graphed", arguments[0], t);
+    require(!t.requires_grad(),
+            "graphed: an argument requires a gradient, which a recorded step does not pass on "
+            "(detach it, and take gradients inside of the step)");
   }
   const Device device = arguments[0].device();
-  if (device == Device::cpu) return step(arguments);
+  if (device == Device::cpu) return detached(step(arguments));
   const auto found =
       std::find_if(list_.begin(), list_.end(), [&](const auto& r) { return r->fits(arguments); });
   if (found == list_.end()) {
+    std::vector<Tensor> y = detached(step(arguments));
     list_.push_back(std::make_unique<Recording>(arguments));
-    return step(arguments);
+    return y;
   }
   Recording& recording = **found;
   if (!recording.graph) {

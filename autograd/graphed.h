@@ -11,7 +11,7 @@
 // The first call runs the function as it is, which fills the allocator; the second records what it
 // launches as a graph and launches that; later calls copy their arguments into those of the
 // recording and launch it again. Arguments of other shapes or dtypes are recorded anew. All calls
-// give the same bits as the function itself. On the CPU the function simply runs.
+// give the same bits as the function itself. On the CPU the function runs each time.
 #pragma once
 
 #include <functional>
@@ -73,11 +73,13 @@ class Graphed {
   detail::Recordings recordings_;
 };
 
-// f takes one or more tensors, all on one device, and returns a tensor or a vector of them. Those
-// belong to the recording: the next call overwrites them (copy what is to stay). What f refers to
-// (parameters, optimisers, generators) must live as long as the result, at the same place, and
-// parameters must keep their memory. Where f waits for the device while it is recorded (item(),
-// to(Device::cpu), printing) the call throws Error and names the place; f may be called again.
+// f takes one or more tensors, all on one device and none of them part of a graph for gradients,
+// and returns a tensor or a vector of them, which are handed on detached. Those belong to the
+// recording: the next call overwrites them (copy what is to stay). Each combination of shapes is a
+// recording with memory of its own. What f refers to (parameters, optimisers, generators) must live
+// as long as the result, at the same place, and parameters must keep their memory. Where f waits
+// for the device while it is recorded (item(), to(Device::cpu), printing) the call throws Error and
+// names the place; f may be called again.
 template <class F>
 Graphed<F> graphed(F f) {
   return Graphed<F>(std::move(f));

@@ -30,3 +30,13 @@
     ::gradus::emulated::use_device(gradus_device.index);      \
     return ::gradus::emulated::__VA_ARGS__;                   \
   }(where)
+
+// For functions that never throw and know their device, as destructors need them: this thread keeps
+// the device that it uses.
+#define GRADUS_FREE_ON_DEVICE(where, ...)                   \
+  [&](const ::gradus::Device gradus_device) noexcept {      \
+    if (gradus_device.kind == ::gradus::Device::Kind::cuda) \
+      ::gradus::cuda::__VA_ARGS__;                          \
+    else                                                    \
+      ::gradus::emulated::__VA_ARGS__;                      \
+  }(where)

@@ -42,9 +42,7 @@ Ref<Storage> Storage::wrap(void* data, std::int64_t bytes, std::function<void()>
 
 void Storage::destroy() noexcept {
   if (device_ != Device::cpu) {
-    // It finds the block's device by itself: this thread keeps the one that it uses.
-    if (data_)
-      (device_.kind == Device::Kind::cuda ? cuda::deallocate : emulated::deallocate)(data_, bytes_);
+    if (data_) GRADUS_FREE_ON_DEVICE(device_, deallocate(data_, bytes_));
     delete this;
     return;
   }

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "gradus/kernels/cuda/runtime.h"
 #include "gradus/nn/dropout.h"
 #include "gradus/nn/linear.h"
 #include "gradus/nn/optim.h"
@@ -87,11 +88,46 @@ TEST(Graphed, AStepThatReadsBackSaysWhere) {
 TEST(Graphed, WrongCalls) {
   auto f = cuda::graphed([](const Tensor& a) { return a; });
   EXPECT_TRUE(throws("graphed", "undefined", [&] { f(Tensor()); }));
+  EXPECT_TRUE(throws("graphed", "at least one", [] { cuda::graphed([] { return ones({1}); })(); }));
   for (const Device d : tested_devices()) {
     if (d == Device::cpu) continue;
     auto g = cuda::graphed([](const Tensor& a, const Tensor& b) { return a + b; });
     EXPECT_TRUE(throws("graphed", "devices differ", [&] { g(ones({2}, f32, d), ones({2})); }));
   }
+}
+
+// A replay has no graph of its operations, so no call may seem to have one.
+TEST(Graphed, GradientsStayInside) {
+  for (const Device d : tested_devices()) {
+    const Tensor weight = ones({3}, f32, d).requires_grad_();
+    auto f = cuda::graphed([&](const Tensor& x) { return x * weight; });
+    for (int i = 0; i < 3; ++i) EXPECT_FALSE(f(ones({3}, f32, d)).requires_grad());
+    EXPECT_TRUE(throws("graphed", "requires a gradient", [&] { f(weight); }));
+  }
+}
+
+// One that fails at its end: work on another stream that is not waited for.
+TEST(Graphed, AFailedRecordingLeavesNothing) {
+  DeviceStream* const side = emulated::make_stream();
+  int calls = 0;
+  auto f = cuda::graphed([&](const Tensor& x) {
+    if (++calls == 2) {
+      DeviceStream* const main = emulated::set_stream(side);
+      emulated::wait_for(main);
+      (void)(x * 2.0);
+      emulated::set_stream(main);
+    }
+    return Tensors{x + 1.0};
+  });
+  const Tensor x = ones({3}, f32, Device::emulated);
+  f(x);
+  EXPECT_TRUE(throws("end_capture", "Unjoined", [&] { f(x); }));
+  for (int i = 0; i < 3; ++i) {
+    const Tensors y = f(x);
+    ASSERT_EQ(y.size(), 1u);
+    EXPECT_EQ(y[0].sum().item(), 6);
+  }
+  emulated::destroy_stream(side);
 }
 
 }  // namespace
