@@ -37,6 +37,10 @@ std::string known_devices() {
 
 }  // namespace
 
+void detail::refuse_device_index(int index) {
+  fail("cuda: an index lies in [0, 255]: got ", index);
+}
+
 std::ostream& operator<<(std::ostream& out, Device d) {
   switch (d.kind) {
     case Device::Kind::cpu:

@@ -9,6 +9,10 @@
 
 namespace gradus {
 
+namespace detail {
+[[noreturn]] GRADUS_API void refuse_device_index(int index);
+}
+
 struct Device {
   enum class Kind : unsigned char { cpu, cuda, emulated };
   Kind kind = Kind::cpu;
@@ -17,6 +21,7 @@ struct Device {
   static const Device cpu;
   static const Device emulated;  // the CUDA kernels on the CPU
   static constexpr Device cuda(int index = 0) {
+    if (index < 0 || index > 255) detail::refuse_device_index(index);
     return {Kind::cuda, static_cast<unsigned char>(index)};
   }
   friend constexpr bool operator==(Device, Device) = default;

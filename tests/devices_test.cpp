@@ -44,6 +44,8 @@ TEST(Devices, Names) {
   EXPECT_EQ(device_named("cpu"), Device::cpu);
   EXPECT_EQ(device_named("cuda"), Device::cuda(0));
   EXPECT_EQ(device_named("cuda:3"), Device::cuda(3));
+  for (const int index : {-1, 256})
+    EXPECT_TRUE(throws("cuda", "[0, 255]", [&] { Device::cuda(index); }));
   EXPECT_EQ(device_named("emulated"), Device::emulated);
   for (const char* wrong : {"", "gpu", "cuda:", "cuda:x", "cuda:-1", "cuda:100", "CPU", "cuda 0"})
     EXPECT_TRUE(throws("device", "", [&] { device_named(wrong); })) << wrong;
