@@ -7,7 +7,7 @@
 
 namespace gradus {
 
-inline constexpr int size_classes = 4 * 60;
+inline constexpr int size_classes = 4 * 63;  // of all sizes below 2^63
 
 // Of at least `least` bytes, a power of two from 4 on.
 constexpr int size_class(std::int64_t bytes, std::int64_t least) {

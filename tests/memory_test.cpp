@@ -1,4 +1,5 @@
 // What nodes keep, what lives how long, and the allocator's account of it.
+#include "gradus/kernels/size_class.h"
 #include "gradus/tests/ops.h"
 
 namespace gradus::test {
@@ -107,6 +108,18 @@ TEST(Memory, StatisticsAddUp) {
   EXPECT_EQ(after.blocks, before.blocks);
   EXPECT_EQ(after.live, before.live);
   EXPECT_GE(after.peak, before.live + 8000);
+}
+
+// Those beyond all memory too: asking for one is an error, no place beyond the lists.
+TEST(Memory, EverySizeHasAClass) {
+  for (int bit = 0; bit <= 62; ++bit)
+    for (const std::int64_t more : {-1, 0, 1, 128}) {
+      const std::int64_t bytes = (std::int64_t{1} << bit) + more;
+      const int c = size_class(bytes, 64);
+      EXPECT_TRUE(c >= 0 && c < size_classes) << bytes;
+      EXPECT_GE(class_bytes(c, 64), bytes);
+      EXPECT_LE(class_bytes(c, 64) - bytes, bytes / 4 + 64) << bytes;
+    }
 }
 
 TEST(Memory, ALimitIsAnErrorAndLosesNothing) {
