@@ -195,8 +195,17 @@ TEST(EmulatorOptions, AsTheEnvironmentSays) {
   for (const char* wrong : {"", "Forward", "randomly", "random:", "random:x", "random:1 ",
                             "random:18446744073709551616", "reverse:1"})
     EXPECT_THROW(parse_options(wrong, nullptr), Error) << wrong;
-  for (const char* wrong : {"", "0", "-1", "two", "99999999999"})
+  for (const char* wrong : {"", "0", "-1", "257", "two", "99999999999"})
     EXPECT_THROW(parse_options(nullptr, wrong), Error) << wrong;
+  std::uint64_t seed = 1;
+  EXPECT_EQ(parse_stream_order(nullptr, seed), StreamOrder::lazy);
+  EXPECT_EQ(parse_stream_order("eager", seed), StreamOrder::eager);
+  EXPECT_EQ(parse_stream_order("random", seed), StreamOrder::random);
+  EXPECT_EQ(seed, 1u);
+  EXPECT_EQ(parse_stream_order("random:7", seed), StreamOrder::random);
+  EXPECT_EQ(seed, 7u);
+  for (const char* wrong : {"", "Lazy", "randomly", "random:", "random:x", "eager:1"})
+    EXPECT_THROW(parse_stream_order(wrong, seed), Error) << wrong;
 }
 
 TEST(EmulatorMemory, BlocksBeginAsNaNAndAreKnown) {

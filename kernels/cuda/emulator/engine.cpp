@@ -247,7 +247,10 @@ void run_blocks(const Grid& grid, std::size_t blocks) {
   const std::size_t asked = static_cast<std::size_t>(std::max(options.os_threads, 1));
   const unsigned workers = race_checked ? 1 : static_cast<unsigned>(std::min(asked, blocks));
   std::vector<std::thread> others;
-  for (unsigned i = 1; i < workers; ++i) others.emplace_back(work, i);
+  try {
+    for (unsigned i = 1; i < workers; ++i) others.emplace_back(work, i);
+  } catch (const std::exception&) {  // no more threads to be had: go on with those there are
+  }
   work(0);
   for (std::thread& other : others) other.join();
   if (failure) std::rethrow_exception(failure);

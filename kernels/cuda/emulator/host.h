@@ -5,7 +5,7 @@
 // never wait for the null stream (cudaStreamNonBlocking). A program that breaks a rule on the
 // device makes every later call on that device fail, as CUDA does; report() has the whole text.
 //
-// GRADUS_EMULATOR_STREAMS=lazy|eager|random[:seed] sets the order in which streams run.
+// GRADUS_EMULATOR_STREAMS=lazy|eager|random[:SEED] sets the order in which streams run.
 #pragma once
 
 #include <cstddef>
@@ -164,6 +164,8 @@ std::string report();
 // ---- for tests
 enum class StreamOrder { lazy, eager, random };
 StreamOrder set_stream_order(StreamOrder order, std::uint64_t seed = 1);  // the one before
+// What GRADUS_EMULATOR_STREAMS means; null is the default. Throws Error.
+StreamOrder parse_stream_order(const char* order, std::uint64_t& seed);
 // Drops queued work and the errors of all devices, as a new process would.
 void reset_devices();
 // What cudaGetDeviceCount and cudaDriverGetVersion answer; version 0: no driver at all.

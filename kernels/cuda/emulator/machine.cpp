@@ -23,18 +23,12 @@ Machine::Machine() {
   streams.failed = [this](int d, const std::exception_ptr& e) { fail(device(d), e); };
   for (int d = 0; d < device_count; ++d) device(d).null_stream = streams.create(d);
 
-  const char* set = std::getenv("GRADUS_EMULATOR_STREAMS");
-  const std::string order = set ? set : "lazy";
-  if (order == "eager") {
-    streams.order = StreamOrder::eager;
-  } else if (order == "random" || order.starts_with("random:")) {
-    streams.order = StreamOrder::random;
-    if (order.size() > 7) streams.random.seed(std::strtoull(order.c_str() + 7, nullptr, 10));
-  } else if (order != "lazy") {
-    for (Device& d : devices) {
-      d.broken = cudaErrorInitializationError;
-      d.report = "GRADUS_EMULATOR_STREAMS: lazy, eager or random[:seed]: it is " + order;
-    }
+  try {
+    std::uint64_t seed = 1;
+    streams.order = parse_stream_order(std::getenv("GRADUS_EMULATOR_STREAMS"), seed);
+    streams.random.seed(seed);
+  } catch (const Error& e) {  // said by the first call that could throw
+    for (Device& d : devices) d = {cudaErrorInitializationError, e.what(), d.null_stream};
   }
 }
 

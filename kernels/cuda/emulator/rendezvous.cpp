@@ -50,8 +50,7 @@ void Block::release_barrier() {
   }
 }
 
-// ---- a warp
-// ---------------------------------------------------------------------------------------
+// ---- a warp -------------------------------------------------------------------------------------
 
 void warp_op(std::uint32_t mask, Op op, void* payload, WarpFn perform, void* extra, Loc site) {
   Block& block = *context.block;
