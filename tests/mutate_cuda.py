@@ -145,6 +145,11 @@ def main():
     files = [f.resolve() for f in options.files] or sorted(
         [*ROOT.glob("kernels/*.cu"), *ROOT.glob("kernels/cuda/*.cu"), *ROOT.glob("kernels/cuda/*.cuh"),
          ROOT / "kernels/cuda/matrix.h"])
+    for path in files:
+        if not path.is_file() or not path.is_relative_to(ROOT):
+            parser.error(f"no file of {ROOT}: {path}")
+    if not any(options.only in found for path in files for *_, found in sites(path)):
+        parser.error("nothing to delete" + (f" holds {options.only}" if options.only else ""))
     with tempfile.TemporaryDirectory() as temporary:
         scratch = pathlib.Path(temporary)
         copy = scratch / "include/gradus"

@@ -56,6 +56,7 @@ const std::vector<Device>& tested_devices() {
       list.push_back(device_named(name));
       require_available(list.back());
     }
+    require(!list.empty(), "GRADUS_TEST_DEVICES: names no device");
     return list;
   }();
   return devices;
