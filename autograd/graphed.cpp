@@ -49,8 +49,8 @@ class Arguments {
 }  // namespace
 
 struct Recordings::Recording {
-  explicit Recording(const std::vector<Tensor>& arguments) : device(arguments[0].device()) {
-    for (const Tensor& t : arguments) {
+  explicit Recording(const std::vector<Tensor>& x) : device(x[0].device()) {
+    for (const Tensor& t : x) {
       shapes.push_back(t.shape());
       dtypes.push_back(t.dtype());
     }

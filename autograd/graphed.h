@@ -78,8 +78,8 @@ class Graphed {
 // recording: the next call overwrites them (copy what is to stay). Each combination of shapes is a
 // recording with memory of its own. What f refers to (parameters, optimisers, generators) must live
 // as long as the result, at the same place, and parameters must keep their memory. Where f waits
-// for the device while it is recorded (item(), to(Device::cpu), printing) the call throws Error and
-// names the place; f may be called again.
+// for the device while it is recorded (item(), to(Device::cpu), printing), or copies to it, the
+// call throws Error and names the place; f may be called again.
 template <class F>
 Graphed<F> graphed(F f) {
   return Graphed<F>(std::move(f));

@@ -28,8 +28,8 @@ Tensor Tensor::to(DType dtype, Here here) const {
 
 Tensor Tensor::to(Device device, Here here) const {
   if (device == this->device()) return *this;
-  const Tensor y =
-      device == Device::cpu ? detail::read_back("to", *this, here) : detail::moved(*this, device);
+  const Tensor y = device == Device::cpu ? detail::read_back("to", *this, here)
+                                         : detail::sent("to", *this, device, here);
   return record("to", here, y,
                 wrt(*this, [from = this->device()](const Tensor& g) { return g.to(from); }));
 }

@@ -58,12 +58,27 @@ Tensor moved(const Tensor& t, Device device) {
   return y;
 }
 
+namespace {
+void refuse_recording(const char* operation, Device device, const char* what, Here here,
+                      const char* instead) {
+  if (device == Device::cpu) return;
+  require_available(device);
+  require(!GRADUS_RUN_ON_DEVICE(device, is_capturing()), operation, ": ", what,
+          " inside of a step that is recorded as a graph: ", here.file, ':', here.line, " (",
+          instead, ')');
+}
+}  // namespace
+
 Tensor read_back(const char* operation, const Tensor& t, Here here) {
-  if (t.device() != Device::cpu)
-    require(!GRADUS_RUN_ON_DEVICE(t.device(), is_capturing()), operation,
-            ": waits for the device inside of a step that is recorded as a graph: ", here.file, ':',
-            here.line, " (return the tensor and read it outside of the step)");
+  refuse_recording(operation, t.device(), "waits for the device", here,
+                   "return the tensor and read it outside of the step");
   return moved(t, Device::cpu);
+}
+
+Tensor sent(const char* operation, const Tensor& t, Device device, Here here) {
+  refuse_recording(operation, device, "copies from the CPU", here,
+                   "make the tensor before the step, or hand it in as an argument");
+  return moved(t, device);
 }
 
 Tensor contiguous_value(const Tensor& t) {

@@ -52,8 +52,10 @@ Tensor contiguous_value(const Tensor& t);
 Tensor converted(const Tensor& t, DType dtype);
 // On a device, in row-major order; waits where that is the CPU. May be t itself, detached.
 Tensor moved(const Tensor& t, Device device);
-// moved() to the CPU, refused with the caller's place inside of a step that a device records.
+// moved() to the CPU, and to a device; refused with the caller's place inside of a step that a
+// device records.
 Tensor read_back(const char* operation, const Tensor& t, Here here);
+Tensor sent(const char* operation, const Tensor& t, Device device, Here here);
 // The elements of `from`, of the same shape and dtype, into those of `to`; from any device.
 void copy_elements(const Tensor& from, const Tensor& to);
 

@@ -67,7 +67,7 @@ TEST(Graphed, SeveralArgumentsAndResults) {
   }
 }
 
-TEST(Graphed, AStepThatReadsBackSaysWhere) {
+TEST(Graphed, AStepThatReadsBackOrSendsSaysWhere) {
   for (const Device d : tested_devices()) {
     if (d == Device::cpu) continue;
     bool read = true;
@@ -82,6 +82,9 @@ TEST(Graphed, AStepThatReadsBackSaysWhere) {
     read = false;
     EXPECT_EQ(step(x).sum().item(), 6);  // recorded now
     EXPECT_EQ(step(x * 2.0).sum().item(), 12);
+    auto sending = cuda::graphed([](const Tensor& y) { return y + ones({3}).to(y.device()); });
+    sending(x);
+    EXPECT_TRUE(throws("to", "graphed_test.cpp", [&] { sending(x); }));
   }
 }
 
