@@ -3,7 +3,7 @@
 //   kernels/   arithmetic on raw memory: formulas, instruction sets, the thread pool
 //   tensor/    data: dtypes, shapes, storage, the Tensor, random numbers, files
 //   autograd/  the graph, every operation (ops.h), map() for formulas of your own
-//   nn/        layers, optimisers, distributions, data loading
+//   nn/        layers, optimisers, distributions, flows, diffusion, data loading
 #pragma once
 
 #include "gradus/kernels/cpu/isa.h"
@@ -28,12 +28,17 @@
 #include "gradus/autograd/ops.h"
 #include "gradus/autograd/transforms.h"
 
+#include "gradus/nn/chain.h"
 #include "gradus/nn/data.h"
+#include "gradus/nn/diffusion.h"
 #include "gradus/nn/distributions.h"
+#include "gradus/nn/divergence.h"
 #include "gradus/nn/dropout.h"
 #include "gradus/nn/embedding.h"
+#include "gradus/nn/gan.h"
 #include "gradus/nn/init.h"
 #include "gradus/nn/linear.h"
+#include "gradus/nn/mixture.h"
 #include "gradus/nn/mlp.h"
 #include "gradus/nn/module.h"
 #include "gradus/nn/optim.h"

@@ -91,6 +91,12 @@ Tensor Bernoulli::entropy() const {
   return d.probability() * softplus(-d.value) + d.complement() * softplus(d.value);
 }
 
+Tensor mean(const Bernoulli& d) { return detail::odds(d, {}).probability(); }
+Tensor variance(const Bernoulli& d) {
+  const auto o = detail::odds(d, {});
+  return o.probability() * o.complement();
+}
+
 // ---- Categorical
 // ---------------------------------------------------------------------------------
 

@@ -153,6 +153,27 @@ Tensor LogNormal::entropy() const {
   return entropy_of(d) + d.location;
 }
 
+// ---- moments
+// ---------------------------------------------------------------------------------------
+
+Tensor mean(const Normal& d) {
+  const auto n = detail::scaled(d, {});
+  return expand(n.location, n.shape);
+}
+Tensor variance(const Normal& d) {
+  const auto n = detail::scaled(d, {});
+  return expand(square(n.scale), n.shape);
+}
+Tensor mean(const LogNormal& d) {
+  const auto n = detail::scaled(d, {});
+  return exp(n.location + 0.5 * square(n.scale));
+}
+Tensor variance(const LogNormal& d) {
+  const auto n = detail::scaled(d, {});
+  const Tensor s = square(n.scale);
+  return expm1(s) * exp(2.0 * n.location + s);
+}
+
 // ---- Parameters and domains
 // ----------------------------------------------------------------------
 
@@ -169,6 +190,8 @@ std::ostream& operator<<(std::ostream& out, const Support& support) {
       return out << "the real numbers";
     case Support::Kind::positive:
       return out << "z > 0";
+    case Support::Kind::interval:
+      return out << '[' << support.low << ", " << support.high << ']';
     case Support::Kind::zero_or_one:
       return out << "{0, 1}";
     case Support::Kind::classes:
@@ -189,7 +212,8 @@ void require_domain(bool in_domain, double value, const Parts&... parts) {
   throw Error(text.str());
 }
 
-// Every element must lie in [low, high]. On a device that is found out when it is waited for.
+}  // namespace
+
 void require_within(const char* what, const char* rule, const Tensor& t, double low, double high) {
   if (t.numel() == 0) return;
   if (t.device() == Device::cpu) {
@@ -205,6 +229,8 @@ void require_within(const char* what, const char* rule, const Tensor& t, double 
         x.device(), note_outside(what, rule, gradus::detail::pointer<T>(x), x.numel(), low, high));
   });
 }
+
+namespace {
 
 // The least positive and the largest finite number of a dtype.
 struct Finite {
@@ -272,6 +298,9 @@ void require_supported(const char* operation, const Tensor& x, const Support& su
     case Support::Kind::positive:
       return require_within(operation, ": value outside of the support z > 0", values,
                             Finite(values.dtype()).least, infinity);
+    case Support::Kind::interval:
+      return require_within(operation, ": value outside of the support, the interval", values,
+                            support.low, support.high);
     case Support::Kind::zero_or_one:
       return require_within(operation, ": value outside of the support {0, 1}", values, 0, 1);
     case Support::Kind::classes:
@@ -297,6 +326,17 @@ Scaled scaled(const Normal& d, const Tensor& value) {
 }
 Scaled scaled(const LogNormal& d, const Tensor& value) {
   return scaled("LogNormal: mu", "LogNormal: sigma", d.mu, d.sigma, value);
+}
+Scaled scaled(const Laplace& d, const Tensor& value) {
+  return scaled("Laplace: mean", "Laplace: scale", d.mean, d.scale, value);
+}
+Scaled scaled(const Uniform& d, const Tensor& value) {
+  const Tensor like = first_tensor({&d.low, &d.high}, value);
+  const Tensor low = any_real("Uniform: low", d.low, like);
+  const Tensor width = any_real("Uniform: high", d.high, like) - low;
+  Scaled bounds{low, positive("Uniform: high - low", width, like), {}};
+  bounds.shape = width.shape();
+  return bounds;
 }
 
 }  // namespace detail

@@ -38,14 +38,16 @@ class GRADUS_API Parameter {
 
 // Where a distribution has mass.
 struct Support {
-  enum class Kind { real, positive, zero_or_one, classes };
+  enum class Kind { real, positive, interval, zero_or_one, classes };
   Kind kind = Kind::real;
   std::int64_t classes = 0;  // 0, 1, ..., classes - 1
+  double low = 0, high = 0;  // of an interval, both included
   friend bool operator==(const Support&, const Support&) = default;
 };
 GRADUS_API std::ostream& operator<<(std::ostream&, const Support&);  // "z > 0"
 
 struct GRADUS_API Normal {
+  static constexpr const char* name = "Normal";
   Parameter mean, standard_deviation;
 
   Support support() const { return {Support::Kind::real}; }
@@ -58,6 +60,7 @@ struct GRADUS_API Normal {
 
 // z = exp(x) for x from Normal{mu, sigma}.
 struct GRADUS_API LogNormal {
+  static constexpr const char* name = "LogNormal";
   Parameter mu, sigma;
 
   Support support() const { return {Support::Kind::positive}; }
@@ -68,8 +71,35 @@ struct GRADUS_API LogNormal {
   Tensor entropy() const;
 };
 
+// Density exp(-|x - mean| / scale) / (2 scale).
+struct GRADUS_API Laplace {
+  static constexpr const char* name = "Laplace";
+  Parameter mean, scale;
+
+  Support support() const { return {Support::Kind::real}; }
+  Tensor rsample(Generator& generator, const Shape& shape = {}) const;
+  Tensor log_prob(At x) const;  // its derivative at the mean is 0
+  Tensor cdf(At x) const;
+  Tensor icdf(At probability) const;
+  Tensor entropy() const;
+};
+
+// Density 1 / (high - low) on [low, high].
+struct GRADUS_API Uniform {
+  static constexpr const char* name = "Uniform";
+  Parameter low, high;
+
+  Support support() const;  // the smallest interval that holds those of all elements
+  Tensor rsample(Generator& generator, const Shape& shape = {}) const;
+  Tensor log_prob(At x) const;
+  Tensor cdf(At x) const;  // 0 below, 1 above
+  Tensor icdf(At probability) const;
+  Tensor entropy() const;
+};
+
 // 1 with probability sigmoid(logits), or `probabilities`: one of the two is given.
 struct GRADUS_API Bernoulli {
+  static constexpr const char* name = "Bernoulli";
   Parameter logits = {}, probabilities = {};
 
   Support support() const { return {Support::Kind::zero_or_one}; }
@@ -84,6 +114,7 @@ struct GRADUS_API Bernoulli {
 
 // Class i with probability softmax(logits)[i], along the last axis. Values are i64.
 struct GRADUS_API Categorical {
+  static constexpr const char* name = "Categorical";
   Parameter logits;  // (..., classes)
 
   Support support() const;
@@ -94,29 +125,41 @@ struct GRADUS_API Categorical {
   Tensor entropy() const;
 };
 
-// ---- Kullback-Leibler divergence ----------------------------------------------------------------
+// ---- moments and traits -------------------------------------------------------------------------
 
-// KL(p || q) = E_p[log p - log q], in nats. Infinite where p has mass that q lacks; `reason` then
-// says so.
-struct Divergence {
-  Tensor value;        // one number an element (of Categorical, a row)
-  std::string reason;  // empty where all are finite
-};
-GRADUS_API Divergence kl(const Normal& p, const Normal& q);
-GRADUS_API Divergence kl(const LogNormal& p, const LogNormal& q);
-GRADUS_API Divergence kl(const LogNormal& p, const Normal& q);
-GRADUS_API Divergence kl(const Normal& p, const LogNormal& q);  // always infinite
-GRADUS_API Divergence kl(const Bernoulli& p, const Bernoulli& q);
-GRADUS_API Divergence kl(const Categorical& p, const Categorical& q);
+// Of each element, in the shape of the parameters.
+GRADUS_API Tensor mean(const Normal& d);
+GRADUS_API Tensor mean(const LogNormal& d);
+GRADUS_API Tensor mean(const Laplace& d);
+GRADUS_API Tensor mean(const Uniform& d);
+GRADUS_API Tensor mean(const Bernoulli& d);
+GRADUS_API Tensor variance(const Normal& d);
+GRADUS_API Tensor variance(const LogNormal& d);
+GRADUS_API Tensor variance(const Laplace& d);
+GRADUS_API Tensor variance(const Uniform& d);
+GRADUS_API Tensor variance(const Bernoulli& d);
 
-namespace detail {
-GRADUS_API Tensor require_finite(Divergence divergence);
+// How many trailing axes of a draw are one outcome: 1 where a distribution is one of vectors, which
+// says so in `event_rank`.
+template <class D>
+constexpr int event_rank() {
+  if constexpr (requires { D::event_rank; })
+    return D::event_rank;
+  else
+    return 0;
 }
 
-// kl(p, q).value as a term of a loss: one that is infinite has no gradient to follow, and throws
-// with the reason.
-template <class P, class Q>
-requires requires(const P& p, const Q& q) { kl(p, q); }
-Tensor kl_divergence(const P& p, const Q& q) { return detail::require_finite(kl(p, q)); }
+// Gradients pass through the draws of this distribution.
+template <class D>
+concept Reparameterised = requires(const D& d, Generator& generator, const Shape& shape) {
+  d.rsample(generator, shape);
+};
+template <class D>
+Tensor draw(const D& d, Generator& generator, const Shape& shape = {}) {
+  if constexpr (Reparameterised<D>)
+    return d.rsample(generator, shape);
+  else
+    return d.sample(generator, shape);
+}
 
 }  // namespace gradus::distributions

@@ -17,6 +17,9 @@ Tensor positive(const char* what, const Parameter& p, const Tensor& like);
 Tensor finite(const char* what, const Parameter& p, const Tensor& like);
 Tensor probability(const char* what, const Parameter& p, const Tensor& like);
 
+// Every element must lie in [low, high]. On a device that is found out when it is waited for.
+void require_within(const char* what, const char* rule, const Tensor& t, double low, double high);
+
 // Smallest and largest element; NaN where there is one. {0, 0} of none.
 struct Range {
   double low, high;
@@ -41,6 +44,8 @@ struct Scaled {
 };
 Scaled scaled(const Normal& d, const Tensor& like);
 Scaled scaled(const LogNormal& d, const Tensor& like);
+Scaled scaled(const Laplace& d, const Tensor& like);
+Scaled scaled(const Uniform& d, const Tensor& like);  // low, and high - low
 
 // Of the two parameters of a Bernoulli the one that is given, as a tensor.
 struct Odds {

@@ -1,11 +1,18 @@
 // Kullback-Leibler divergences in closed form.
 #include <limits>
+#include <numbers>
 
-#include "gradus/nn/distributions.h"
+#include "gradus/nn/divergence.h"
 #include "gradus/nn/domain.h"
 
 namespace gradus::distributions {
 namespace {
+
+using std::numbers::ln2;
+using std::numbers::sqrt2;
+
+constexpr double half_log_2pi = 0.91893853320467274178;
+constexpr double infinity = std::numeric_limits<double>::infinity();
 
 struct NormalKl {
   static constexpr const char* name = "kl_divergence";
@@ -17,6 +24,18 @@ struct NormalKl {
   }
 };
 
+// KL of laws of mean distance d; |d| is one-sided, so that its kink cancels in every order.
+struct LaplaceKl {
+  static constexpr const char* name = "kl_divergence";
+  GRADUS_INLINE auto operator()(const auto& mean_p, const auto& scale_p, const auto& mean_q,
+                                const auto& scale_q) const {
+    const auto d = mean_p - mean_q;
+    const auto distance = select(d < 0.0, -d, d);
+    return (scale_p * exp(-distance / scale_p) + distance) / scale_q - log(scale_p / scale_q) - 1.0;
+  }
+};
+
+// Location and scale of both.
 struct Both {
   detail::Scaled p, q;
 };
@@ -27,13 +46,18 @@ Both both(const P& p, const Parameter& p0, const Parameter& p1, const Q& q, cons
   return {detail::scaled(p, like), detail::scaled(q, like)};
 }
 
+// -entropy - E[log q] for a Normal q, from the mean square distance to its mean.
+Tensor cross_normal(const Tensor& entropy, const Tensor& square_distance, const Tensor& deviation) {
+  return square_distance / (2.0 * square(deviation)) + log(deviation) + half_log_2pi - entropy;
+}
+
 Tensor normal_kl(const Both& d) {
   return map(NormalKl{}, d.p.location, d.p.scale, d.q.location, d.q.scale);
 }
 
 // The value of a discrete pair, with a reason where it is infinite.
 Divergence discrete(const Tensor& value, const char* family) {
-  if (detail::range(value).high < std::numeric_limits<double>::infinity()) return {value, {}};
+  if (detail::range(value).high < infinity) return {value, {}};
   const std::string name = family;
   return {value, "KL(" + name + " || " + name + "): the second " + name +
                      " gives probability 0 to a value that the first one takes"};
@@ -50,26 +74,59 @@ Divergence kl(const LogNormal& p, const LogNormal& q) {
   return {normal_kl(both(p, p.mu, p.sigma, q, q.mu, q.sigma)), {}};
 }
 
-// -entropy(p) - E_p[log q], with E[z] = exp(mu + sigma^2 / 2) and E[z^2] = exp(2 mu + 2 sigma^2).
+// E[z] = exp(mu + sigma^2 / 2) and E[z^2] = exp(2 mu + 2 sigma^2).
 Divergence kl(const LogNormal& p, const Normal& q) {
   const auto [a, b] = both(p, p.mu, p.sigma, q, q.mean, q.standard_deviation);
   const Tensor variance = square(a.scale);
   const Tensor first = exp(a.location + 0.5 * variance);
   const Tensor second = exp(2.0 * (a.location + variance));
   const Tensor distance = second - 2.0 * b.location * first + square(b.location);
-  return {distance / (2.0 * square(b.scale)) + log(b.scale) - log(a.scale) - a.location - 0.5, {}};
+  const Tensor entropy = log(a.scale) + a.location + (half_log_2pi + 0.5);
+  return {cross_normal(entropy, distance, b.scale), {}};
 }
 
-Divergence kl(const Normal& p, const LogNormal& q) {
-  const auto [a, b] = both(p, p.mean, p.standard_deviation, q, q.mu, q.sigma);
-  const Tensor outside = p.cdf(full({}, 0, a.location.dtype(), a.location.device())).detach();
+// E|x - m| of a normal law: that of a folded one.
+Divergence kl(const Normal& p, const Laplace& q) {
+  const auto [a, b] = both(p, p.mean, p.standard_deviation, q, q.mean, q.scale);
+  const Tensor shift = (a.location - b.location) / (a.scale * sqrt2);
+  const double two_over_root_pi = 2 * std::numbers::inv_sqrtpi;
+  const Tensor distance =
+      a.scale / sqrt2 * (two_over_root_pi * exp(-square(shift)) + 2.0 * shift * erf(shift));
+  return {distance / b.scale + log(b.scale) - log(a.scale) + (ln2 - half_log_2pi - 0.5), {}};
+}
+
+Divergence kl(const Laplace& p, const Laplace& q) {
+  const auto [a, b] = both(p, p.mean, p.scale, q, q.mean, q.scale);
+  return {map(LaplaceKl{}, a.location, a.scale, b.location, b.scale), {}};
+}
+
+Divergence kl(const Laplace& p, const Normal& q) {
+  const auto [a, b] = both(p, p.mean, p.scale, q, q.mean, q.standard_deviation);
+  const Tensor distance = 2.0 * square(a.scale) + square(a.location - b.location);
+  return {cross_normal(log(a.scale) + (1 + ln2), distance, b.scale), {}};
+}
+
+Divergence kl(const Uniform& p, const Normal& q) {
+  const auto [a, b] = both(p, p.low, p.high, q, q.mean, q.standard_deviation);
+  const Tensor middle = a.location + 0.5 * a.scale;
+  const Tensor distance = square(a.scale) / 12.0 + square(middle - b.location);
+  return {cross_normal(log(a.scale), distance, b.scale), {}};
+}
+
+Divergence kl(const Uniform& p, const Uniform& q) {
+  const auto [a, b] = both(p, p.low, p.high, q, q.low, q.high);
+  const auto high = [](const Uniform& d, const Tensor& like) {
+    return d.high.tensor(like).detach();
+  };
+  const Tensor below = less(a.location.detach(), b.location.detach());
+  const Tensor above = greater(high(p, a.location), high(q, b.location));
+  const Tensor outside = logical_or(below, above);
+  const Tensor value = where(outside, infinity, log(b.scale) - log(a.scale));
+  if (!any(outside).to(Device::cpu).item<bool>()) return {value, {}};
   std::ostringstream reason;
-  reason << "KL(Normal || LogNormal): the LogNormal has its support on " << q.support()
-         << ", and the Normal has mass " << detail::range(outside).high << " at z <= 0";
-  const Shape shape = broadcast_shapes("kl_divergence", a.shape, b.shape);
-  return {
-      full(shape, std::numeric_limits<double>::infinity(), a.location.dtype(), a.location.device()),
-      reason.str()};
+  reason << "KL(Uniform || Uniform): the second has its support on " << q.support()
+         << ", and the first on " << p.support();
+  return {value, reason.str()};
 }
 
 Divergence kl(const Bernoulli& p, const Bernoulli& q) {
@@ -93,12 +150,4 @@ Divergence kl(const Categorical& p, const Categorical& q) {
   return discrete(sum(weight * where(weight > 0, ratio, 0.0), -1), "Categorical");
 }
 
-namespace detail {
-
-Tensor require_finite(Divergence divergence) {
-  require(divergence.reason.empty(), "kl_divergence: infinite: ", divergence.reason);
-  return std::move(divergence.value);
-}
-
-}  // namespace detail
 }  // namespace gradus::distributions

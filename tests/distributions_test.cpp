@@ -1,5 +1,5 @@
 // Distributions against SciPy's numbers, quadrature, statistics of their draws, and differences.
-#include "gradus/nn/distributions.h"
+#include "gradus/nn/divergence.h"
 
 #include <algorithm>
 #include <functional>
@@ -15,19 +15,6 @@ using namespace distributions;
 
 CheckResult checked(const TensorsFunction& f, const std::vector<Tensor>& inputs) {
   return check_gradients(f, inputs, {.order = 2});
-}
-
-// Largest distance between the empirical cdf and the one that draws were mapped through, times
-// sqrt(n): above 1.95 for one honest sample in a thousand.
-double kolmogorov_smirnov(const Tensor& probabilities) {
-  std::vector<double> u = doubles(probabilities);
-  std::sort(u.begin(), u.end());
-  const double n = static_cast<double>(u.size());
-  double worst = 0;
-  for (std::size_t i = 0; i < u.size(); ++i)
-    worst =
-        std::max({worst, u[i] - static_cast<double>(i) / n, static_cast<double>(i + 1) / n - u[i]});
-  return worst * std::sqrt(n);
 }
 
 // ---- values

@@ -1,5 +1,5 @@
 // Kullback-Leibler divergences: closed forms against reference numbers and quadrature.
-#include "gradus/nn/distributions.h"
+#include "gradus/nn/divergence.h"
 #include "gradus/tests/quadrature.h"
 
 namespace gradus::test {

@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "gradus/nn/divergence.h"
+
 namespace gradus::examples {
 
 Latent make_latent(const std::string& family, const distributions::Parameter& location,
