@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <limits>
-#include <new>
 #include <utility>
 
 namespace gradus::detail {
@@ -323,7 +322,11 @@ ZipContents::ZipContents(const InputFile& file, const ZipEntry& entry, std::stri
       end_(entry.begin + entry.packed) {
   if (!entry.deflated) return;
   buffer_.resize(std::min<std::uint64_t>(entry.packed, 1 << 16));
-  if (inflateInit2(&stream_, -MAX_WBITS) != Z_OK) throw std::bad_alloc();
+  if (inflateInit2(&stream_, -MAX_WBITS) != Z_OK) fail_memory();
+}
+
+void ZipContents::fail_memory() const {
+  throw OutOfMemory(context_ + ": no memory to decompress it");
 }
 
 ZipContents::~ZipContents() {
@@ -358,7 +361,7 @@ std::size_t ZipContents::inflate_some(std::span<std::byte> into) {
     const int status = inflate(&stream_, Z_NO_FLUSH);
     count += wanted - stream_.avail_out;
     if (status == Z_BUF_ERROR) break;  // wants input that is not there
-    if (status == Z_MEM_ERROR) throw std::bad_alloc();
+    if (status == Z_MEM_ERROR) fail_memory();
     if (status != Z_OK && status != Z_STREAM_END)
       fail_file(context_,
                 ": compressed data is damaged: ", stream_.msg ? stream_.msg : "no reason given");

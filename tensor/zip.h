@@ -48,6 +48,7 @@ class ZipContents {
  private:
   // Fills as much of `into` as there is, and returns how much that was.
   std::size_t inflate_some(std::span<std::byte> into);
+  [[noreturn]] void fail_memory() const;
 
   const InputFile& file_;
   const ZipEntry& entry_;

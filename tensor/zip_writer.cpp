@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <new>
 #include <utility>
 
 #include "gradus/tensor/zip.h"
@@ -22,7 +21,7 @@ struct Deflate : z_stream {
   Deflate() : z_stream{} {
     if (deflateInit2(this, Z_DEFAULT_COMPRESSION, Z_DEFLATED, -MAX_WBITS, 8, Z_DEFAULT_STRATEGY) !=
         Z_OK)
-      throw std::bad_alloc();
+      throw OutOfMemory("zip: no memory to compress");
   }
   ~Deflate() { deflateEnd(this); }
 };
