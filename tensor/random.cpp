@@ -2,6 +2,7 @@
 
 #include <limits>
 
+#include "gradus/kernels/domain.h"
 #include "gradus/kernels/random.h"
 #include "gradus/tensor/copy.h"
 #include "gradus/tensor/dispatch.h"
@@ -81,11 +82,14 @@ Tensor bernoulli(const Tensor& p, Generator& generator) {
   Tensor t = empty(p.shape(), DType::boolean, p.device());
   with_float("bernoulli", p.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    const Tensor seen = detail::moved(x, Device::cpu);
-    const T* values = pointer<T>(seen);
-    for (std::int64_t i = 0; i < x.numel(); ++i)
-      require(values[i] >= 0 && values[i] <= 1, "bernoulli: p must lie in [0, 1], got ", values[i],
-              " at position ", i);
+    const T* values = pointer<T>(x);
+    if (x.device() != Device::cpu)  // found out when the device is waited for
+      GRADUS_RUN_ON_DEVICE(x.device(), note_outside("bernoulli", ": p must lie in [0, 1]", values,
+                                                    x.numel(), 0.0, 1.0));
+    else
+      for (std::int64_t i = 0; i < x.numel(); ++i)
+        require(values[i] >= 0 && values[i] <= 1, "bernoulli: p must lie in [0, 1], got ",
+                values[i], " at position ", i);
     draw(generator, t, [=, device = p.device()](PhiloxKey key, std::uint64_t at) {
       GRADUS_RUN(device,
                  random_bernoulli<T>(key, at, t.numel(), pointer<T>(x), 1, out_pointer<bool>(t)));

@@ -35,7 +35,8 @@ GRADUS_API Tensor randn(const Shape&, Generator&, DType = DType::f32, Device = D
 // i64, uniform in [low, high).
 GRADUS_API Tensor randint(std::int64_t low, std::int64_t high, const Shape&, Generator&,
                           Device = Device::cpu);
-// Boolean, true with probability p in [0, 1]; of a tensor, one p an element, on its device.
+// Boolean, true with probability p in [0, 1]; of a tensor, one p an element, on its device (where a
+// p outside of [0, 1] is told by the next call that waits).
 GRADUS_API Tensor bernoulli(double p, const Shape&, Generator&, Device = Device::cpu);
 GRADUS_API Tensor bernoulli(const Tensor& p, Generator&);
 // i64, of 0 .. n-1.

@@ -174,6 +174,16 @@ TEST(Devices, ABadIndexIsReportedByTheNextWait) {
   });
 }
 
+TEST(Devices, ABadProbabilityIsReportedByTheNextWait) {
+  for_devices([](Device d) {
+    const Tensor p = from_vector(std::vector<float>{0, 1, 0.5, 1.5}).to(d);
+    Generator generator(1);
+    const Tensor y = bernoulli(p, generator);
+    EXPECT_TRUE(throws("bernoulli", "got 1.5 at position 3", [&] { synchronize(d); }));
+    synchronize(d);  // told once
+  });
+}
+
 TEST(Devices, AModelMovesAndTrains) {
   for_devices([](Device d) {
     const auto train = [](Device device) {
