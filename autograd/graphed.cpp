@@ -125,7 +125,9 @@ std::vector<Tensor> Recordings::call(const Step& step, const std::vector<Tensor>
             "(detach it, and take gradients inside of the step)");
   }
   const Device device = arguments[0].device();
-  if (device == Device::cpu) return detached(step(arguments));
+  // Within another recorded step, this one is part of it.
+  if (device == Device::cpu || GRADUS_RUN_ON_DEVICE(device, is_capturing()))
+    return detached(step(arguments));
   const auto found =
       std::find_if(list_.begin(), list_.end(), [&](const auto& r) { return r->fits(arguments); });
   if (found == list_.end()) {

@@ -10,8 +10,9 @@
 //
 // The first call runs the function as it is, which fills the allocator; the second records what it
 // launches as a graph and launches that; later calls copy their arguments into those of the
-// recording and launch it again. Arguments of other shapes or dtypes are recorded anew. All calls
-// give the same bits as the function itself. On the CPU the function runs each time.
+// recording and launch it again. Arguments of other shapes or dtypes are recorded anew; a call
+// within another recorded step becomes part of that. All calls give the same bits as the function
+// itself. On the CPU the function runs each time.
 #pragma once
 
 #include <functional>

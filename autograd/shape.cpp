@@ -290,9 +290,10 @@ namespace {
 Tensor lower_mask(const char* name, const Tensor& x, std::int64_t diagonal) {
   require_defined(name, x);
   require(x.dim() >= 2, name, ": needs a matrix, got shape ", x.shape());
-  const Tensor rows = arange(static_cast<double>(x.size(-2)), DType::i64, x.device()).unsqueeze(1);
-  const Tensor columns = arange(static_cast<double>(x.size(-1)), DType::i64, x.device());
-  return less_equal(sub(columns, rows), static_cast<double>(diagonal));
+  // Counted where x is: a copy from the CPU could not be part of a graph.
+  const auto count = [&](std::int64_t n) { return cumsum(ones({n}, DType::f64, x.device()), 0); };
+  return less_equal(sub(count(x.size(-1)), count(x.size(-2)).unsqueeze(1)),
+                    static_cast<double>(diagonal));
 }
 
 }  // namespace

@@ -56,6 +56,24 @@ TEST(Graphed, StepsHaveTheBitsOfTheFunction) {
   }
 }
 
+// What makes numbers of its own on the device, in a step within a step.
+TEST(Graphed, MasksAndDrawsWithinAnotherStep) {
+  for (const Device d : tested_devices()) {
+    Generator here(5), there(5);
+    const auto f = [](const Tensor& p, Generator& g) {
+      return where(bernoulli(p, g), tril(p), triu(p)).detach();
+    };
+    auto inner = cuda::graphed([&](const Tensor& p) { return f(p, there); });
+    auto outer = cuda::graphed([&](const Tensor& p) { return inner(p) + inner(p); });
+    for (int i = 1; i < 6; ++i) {
+      const Tensor p = full({3, 4}, 0.15 * i, f32, d);
+      const Tensor expected = f(p, here) + f(p, here);
+      EXPECT_TRUE(same_bits(outer(p).to(Device::cpu), expected.to(Device::cpu))) << i;
+      EXPECT_EQ(here.offset(), there.offset());
+    }
+  }
+}
+
 TEST(Graphed, SeveralArgumentsAndResults) {
   for (const Device d : tested_devices()) {
     auto f = cuda::graphed([](const Tensor& a, const Tensor& b) { return Tensors{a + b, a * b}; });
