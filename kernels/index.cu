@@ -190,7 +190,7 @@ template <bool each_element, class T>
 void add(const T* g, const Index* index, const IndexShape& s, T* y) {
   const Index count = s.outer * s.axis * s.inner;
   if (count == 0 || s.picks == 0) return;
-  if (count * s.picks <= most_looks) {
+  if (count <= most_looks / s.picks) {  // their product may be beyond 2^63
     GRADUS_LAUNCH((add_by_looking<each_element, T>), blocks_for(count, threads), threads, 0, g,
                   index, s.axis, s.picks, Quotient(s.inner), Quotient(s.axis), count, y);
     return;
