@@ -128,6 +128,9 @@ Tensor& Tensor::copy_(const Tensor& source, Here here) {
   // An overlapping source is read completely before the first write.
   const bool shares = source.impl().storage == impl().storage;
   Tensor from = shares ? detail::contiguous_copy(source) : source;
+  if (from.device() != device())
+    from = device() == Device::cpu ? detail::read_back("copy_", from, here)
+                                   : detail::sent("copy_", from, device(), here);
   // Of equal shapes nothing is allocated: writing several tensors cannot then fail half way.
   if (from.shape() != shape())
     from = from.alias(shape(), detail::broadcast_strides(from, shape()), from.impl().offset);

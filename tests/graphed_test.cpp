@@ -103,6 +103,9 @@ TEST(Graphed, AStepThatReadsBackOrSendsSaysWhere) {
     auto sending = cuda::graphed([](const Tensor& y) { return y + ones({3}).to(y.device()); });
     sending(x);
     EXPECT_TRUE(throws("to", "graphed_test.cpp", [&] { sending(x); }));
+    auto writing = cuda::graphed([](const Tensor& y) { return y.clone().copy_(ones({3})); });
+    writing(x);
+    EXPECT_TRUE(throws("copy_", "graphed_test.cpp", [&] { writing(x); }));
   }
 }
 
