@@ -35,16 +35,15 @@ void check_copy(const Layout& l, int64_t skip) {
     x.stride[e.rank] = l.x[a], y.stride[e.rank] = l.y[a];
     e.size[e.rank++] = l.sizes[a];
   }
-  const auto [x_low, x_high] = range(l.sizes, l.x);
-  const auto [y_low, y_high] = range(l.sizes, l.y);
+  const auto of_x = range(l.sizes, l.x), of_y = range(l.sizes, l.y);
   std::mt19937_64 random(3);
-  std::vector<U> from, to(static_cast<std::size_t>(y_high - y_low + 1), U(17));
-  for (int64_t i = x_low; i <= x_high; ++i) from.push_back(static_cast<U>(random()));
+  std::vector<U> from, to(static_cast<std::size_t>(of_y.second - of_y.first + 1), U(17));
+  for (int64_t i = of_x.first; i <= of_x.second; ++i) from.push_back(static_cast<U>(random()));
 
   const auto on = [&](auto copy, const U* a, U* b) {
     Strided<const U> from_x = x;
     Strided<U> to_y = y;
-    from_x.data = a - x_low, to_y.data = b - y_low;
+    from_x.data = a - of_x.first, to_y.data = b - of_y.first;
     copy(e, from_x, to_y);
   };
   const auto device = on_every_schedule([&] {
