@@ -30,25 +30,26 @@ GRADUS_INLINE void store(const L& r, T* p, std::int64_t left, bool stream) {
 template <class F, class T, int K>
 void map_loop(const void* formula, const void* const* inputs, void* output, std::int64_t n,
               bool stream) {
-  const F f = *static_cast<const F*>(formula);
-  std::array<const T*, K> x;
-  for (int k = 0; k < K; ++k) x[k] = static_cast<const T*>(inputs[k]);
-  T* y = static_cast<T*>(output);
   cpu::with_isa([&](auto set) GRADUS_LAMBDA {
     using L = typename decltype(set)::template Lane<T>;
-    auto value = [&](const std::array<L, K>& v) GRADUS_LAMBDA {
+    // Copies of its own: what the loop only refers to would be read again after each store.
+    const F f = *static_cast<const F*>(formula);
+    const std::int64_t end = n;
+    const bool past_caches = stream;
+    std::array<const T*, K> x;
+    for (int k = 0; k < K; ++k) x[k] = static_cast<const T*>(inputs[k]);
+    T* const y = static_cast<T*>(output);
+    auto value = [&](std::int64_t i, std::int64_t left) GRADUS_LAMBDA {
+      std::array<L, K> v;
+      for (int k = 0; k < K; ++k) v[k] = detail::load<L>(x[k] + i, left);
       auto r = std::apply(f, v);
       if constexpr (std::is_same_v<decltype(r), typename L::Bits>)
         return select(r, L(1.0), L(0.0));
       else
         return L(r);
     };
-    for (std::int64_t i = 0; i < n; i += L::size) {
-      const std::int64_t left = n - i;
-      std::array<L, K> v;
-      for (int k = 0; k < K; ++k) v[k] = detail::load<L>(x[k] + i, left);
-      detail::store(value(v), y + i, left, stream);
-    }
+    for (std::int64_t i = 0; i < end; i += L::size)
+      detail::store(value(i, end - i), y + i, end - i, past_caches);
   });
 }
 
@@ -56,21 +57,23 @@ void map_loop(const void* formula, const void* const* inputs, void* output, std:
 template <class F, class T, int K, int first, int last>
 void gradient_loop(const void* formula, const void* const* inputs, void* const* outputs,
                    std::int64_t n, bool stream) {
-  const F f = *static_cast<const F*>(formula);
-  std::array<const T*, K + 2> x;
-  for (int k = 0; k < K + 2; ++k) x[k] = static_cast<const T*>(inputs[k]);
-  std::array<T*, K> d;
-  for (int k = 0; k < K; ++k) d[k] = static_cast<T*>(outputs[k]);
   cpu::with_isa([&](auto set) GRADUS_LAMBDA {
     using L = typename decltype(set)::template Lane<T>;
-    for (std::int64_t i = 0; i < n; i += L::size) {
-      const std::int64_t left = n - i;
+    const F f = *static_cast<const F*>(formula);
+    const std::int64_t end = n;
+    const bool past_caches = stream;
+    std::array<const T*, K + 2> x;
+    for (int k = 0; k < K + 2; ++k) x[k] = static_cast<const T*>(inputs[k]);
+    std::array<T*, K> d;
+    for (int k = 0; k < K; ++k) d[k] = static_cast<T*>(outputs[k]);
+    for (std::int64_t i = 0; i < end; i += L::size) {
+      const std::int64_t left = end - i;
       const L g = detail::load<L>(x[0] + i, left), y = detail::load<L>(x[K + 1] + i, left);
       std::array<L, K> v;
       for (int k = 0; k < K; ++k) v[k] = detail::load<L>(x[k + 1] + i, left);
       [&]<std::size_t... I>(std::index_sequence<I...>) GRADUS_LAMBDA {
         (detail::store(L(gradient_of<first + static_cast<int>(I)>(f, g, v, y)), d[first + I] + i,
-                       left, stream),
+                       left, past_caches),
          ...);
       }
       (std::make_index_sequence<last - first>{});
