@@ -23,8 +23,9 @@ void in_tiles(Index n, Index work, const Body& body) {
   parallel(tiles_of(n, tile), [&](Index t) { body(t * tile, std::min(n, (t + 1) * tile)); });
 }
 
-// No two tiles add to the same element: they differ in outer, in the columns, or, where both are
-// few, in the part of the axis they own; then each of them reads all indices.
+// No two tiles add to the same element, so the bits do not depend on the cut: tiles differ in
+// outer, in the columns, or, where those are fewer than the threads, in the part of the axis they
+// own; then each of them reads all indices and mispredicts many.
 template <class T, class Add>
 void add_in_tiles(const IndexShape& s, const Add& add) {
   constexpr Index width = 256 / sizeof(T);
@@ -33,7 +34,8 @@ void add_in_tiles(const IndexShape& s, const Add& add) {
     for (Index o = 0; o < s.outer; ++o) add(o, Index{0}, s.axis, Index{0}, s.inner);
     return;
   }
-  const Index parts = s.outer * blocks >= 8 ? 1 : std::min<Index>(4, s.axis);
+  const Index parts =
+      std::clamp<Index>(threads() / (s.outer * blocks), 1, std::min<Index>(4, s.axis));
   const Index part = tiles_of(s.axis, parts);
   parallel(s.outer * blocks * parts, [&](Index t) {
     const Index o = t / (blocks * parts), c = t / parts % blocks * width, a = t % parts * part;

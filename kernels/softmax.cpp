@@ -11,18 +11,25 @@ namespace {
 
 using Index = std::int64_t;
 
-// Calls row(lane, r, end) for every row r, tiles of rows in parallel, each tile in one call of the
+// Calls tile(lane, begin, end) for ranges that cover all rows, in parallel, each in one call of the
 // instruction set's code: rows of a few classes would not pay for a call of their own. `lane` names
-// the register type; rows up to `end` belong to the same tile.
-template <class T, class Row>
-void for_rows(Index rows, Index n, const Row& row) {
-  const Index tile = std::max<Index>(1, (1 << 15) / std::max<Index>(1, n));
-  parallel((rows + tile - 1) / tile, [&](Index t) {
-    const Index end = std::min(rows, (t + 1) * tile);
+// the register type.
+template <class T, class Tile>
+void for_tiles(Index rows, Index n, const Tile& tile) {
+  const Index height = std::max<Index>(1, (1 << 15) / std::max<Index>(1, n));
+  parallel((rows + height - 1) / height, [&](Index t) {
     with_isa([&](auto set) {
       using L = typename decltype(set)::template Lane<T>;
-      for (Index r = t * tile; r < end; ++r) row(L(0.0), r, end);
+      tile(L(0.0), t * height, std::min(rows, (t + 1) * height));
     });
+  });
+}
+
+// Calls row(lane, r, end) for every row r; rows up to `end` belong to the same tile.
+template <class T, class Row>
+void for_rows(Index rows, Index n, const Row& row) {
+  for_tiles<T>(rows, n, [&](const auto& lane, Index begin, Index end) GRADUS_LAMBDA {
+    for (Index r = begin; r < end; ++r) row(lane, r, end);
   });
 }
 
@@ -35,9 +42,18 @@ GRADUS_INLINE void for_lanes(Index n, const F& f) {
   if (i < n) f(i, n - i);
 }
 
+// May lose a NaN, which every row gets back through its exponentials.
+struct Greatest {
+  static constexpr double identity = Max::identity;
+  template <class L>
+  GRADUS_INLINE static L of(const L& a, const L& b) {
+    return greater(a, b);
+  }
+};
+
 template <class L, class T>
 GRADUS_INLINE L row_max(const T* x, Index n, const T* end) {
-  return L(fold_run<Max, L>(
+  return L(fold_run<Greatest, L>(
       n, [&](Index i, Index m) GRADUS_LAMBDA { return load_first<L>(x + i, m, end); }));
 }
 
@@ -59,7 +75,7 @@ void softmax(const T* x, Index rows, Index n, T* y) {
     if (n <= L::size) {  // the row stays in a register
       const auto inside = first<L>(n);
       const L v = load_first<L>(from, n, end);
-      const L e = exp(v - L(fold<Max>(select(inside, v, L(Max::identity)))));
+      const L e = exp(v - L(fold<Greatest>(select(inside, v, L(Greatest::identity)))));
       store_first(e * L(1 / fold<Sum>(select(inside, e, L(0.0)))), to, n);
       return;
     }
@@ -77,14 +93,31 @@ void softmax(const T* x, Index rows, Index n, T* y) {
 
 template <class T>
 void log_softmax(const T* x, Index rows, Index n, T* y) {
-  for_rows<T>(rows, n, [&](const auto& lane, Index r, Index last) GRADUS_LAMBDA {
+  // Logarithms of several rows at once, of as many as stay in the first cache.
+  constexpr Index most = 16;
+  const Index group = std::clamp<Index>(4096 / std::max<Index>(1, n), 1, most);
+  for_tiles<T>(rows, n, [&](const auto& lane, Index begin, Index last) GRADUS_LAMBDA {
     using L = std::decay_t<decltype(lane)>;
-    const T *from = x + r * n, *end = x + last * n;
-    const L shift = row_max<L>(from, n, end);
-    const L log_sum = log(row_sum_exp(from, n, end, shift));
-    for_lanes<L>(n, [&](Index i, Index m) GRADUS_LAMBDA {
-      store_first(load_first<L>(from + i, m, end) - shift - log_sum, y + r * n + i, m);
-    });
+    const T* end = x + last * n;
+    for (; begin < last; begin += group) {
+      const Index m = std::min(group, last - begin);
+      T shift[most], log_sum[most] = {};
+      for (Index r = 0; r < m; ++r) {
+        const T* from = x + (begin + r) * n;
+        const L top = row_max<L>(from, n, end);
+        shift[r] = top[0];
+        log_sum[r] = row_sum_exp(from, n, end, top)[0];
+      }
+      for (Index r = 0; r < m; r += L::size) log(L::load(log_sum + r)).store(log_sum + r);
+      for (Index r = 0; r < m; ++r) {
+        const T* from = x + (begin + r) * n;
+        const L top(shift[r]), log_total(log_sum[r]);
+        for_lanes<L>(n, [&](Index i, Index k) GRADUS_LAMBDA {
+          store_first(load_first<L>(from + i, k, end) - top - log_total, y + (begin + r) * n + i,
+                      k);
+        });
+      }
+    }
   });
 }
 
@@ -120,16 +153,27 @@ void log_softmax_vjp(const T* y, const T* g, Index rows, Index n, T* dx) {
 template <class T>
 void cross_entropy(const T* x, const Index* target, Index rows, Index n, computed<T>* loss,
                    computed<T>* lse) {
-  for_rows<T>(rows, n, [&](const auto& lane, Index r, Index last) GRADUS_LAMBDA {
+  for_tiles<T>(rows, n, [&](const auto& lane, Index begin, Index last) GRADUS_LAMBDA {
     using L = std::decay_t<decltype(lane)>;
-    assert(target[r] >= 0 && target[r] < n);
-    const T *from = x + r * n, *end = x + last * n;
-    // Without a shift an infinite maximum comes through exp and log as it is.
-    const T max = row_max<L>(from, n, end)[0];
-    const T shift = max - max == 0 ? max : 0;
-    const T log_sum = log(row_sum_exp(from, n, end, L(shift)))[0];
-    loss[r] = log_sum + (shift - from[target[r]]);
-    lse[r] = log_sum + shift;
+    constexpr Index group = 16;  // rows whose logarithms are taken at once
+    const T* end = x + last * n;
+    for (; begin < last; begin += group) {
+      const Index m = std::min(group, last - begin);
+      T shift[group], log_sum[group] = {};
+      for (Index r = 0; r < m; ++r) {
+        const T* from = x + (begin + r) * n;
+        // Without a shift an infinite maximum comes through exp and log as it is.
+        const T max = row_max<L>(from, n, end)[0];
+        shift[r] = max - max == 0 ? max : 0;
+        log_sum[r] = row_sum_exp(from, n, end, L(shift[r]))[0];
+      }
+      for (Index r = 0; r < m; r += L::size) log(L::load(log_sum + r)).store(log_sum + r);
+      for (Index r = 0; r < m; ++r) {
+        assert(target[begin + r] >= 0 && target[begin + r] < n);
+        loss[begin + r] = log_sum[r] + (shift[r] - x[(begin + r) * n + target[begin + r]]);
+        lse[begin + r] = log_sum[r] + shift[r];
+      }
+    }
   });
 }
 
