@@ -24,6 +24,7 @@
 #include "gradus/autograd/check.h"
 #include "gradus/autograd/graph.h"
 #include "gradus/autograd/graphed.h"
+#include "gradus/autograd/linalg.h"
 #include "gradus/autograd/map.h"
 #include "gradus/autograd/ops.h"
 #include "gradus/autograd/transforms.h"

@@ -97,6 +97,11 @@ bool is_recording() noexcept { return mode.recording; }
 AnomalyMode::AnomalyMode() noexcept : before_(std::exchange(mode.checking, true)) {}
 AnomalyMode::~AnomalyMode() { mode.checking = before_; }
 
+namespace detail {
+StepsScope::StepsScope() noexcept : before_(std::exchange(mode.checking, false)) {}
+StepsScope::~StepsScope() { mode.checking = before_; }
+}  // namespace detail
+
 TraceCuts::TraceCuts() noexcept : before_(std::exchange(mode.tracing, true)) {}
 TraceCuts::~TraceCuts() { mode.tracing = before_; }
 

@@ -1,4 +1,4 @@
-// Internal to the graph: what grad() needs of the thread's state.
+// Internal to the graph: what grad() and operations made of steps need of the thread's state.
 #pragma once
 
 #include "gradus/autograd/graph.h"
@@ -23,6 +23,18 @@ class RecordingScope {
   ~RecordingScope();
   RecordingScope(const RecordingScope&) = delete;
   RecordingScope& operator=(const RecordingScope&) = delete;
+
+ private:
+  bool before_;
+};
+
+// What runs in it is the inside of one operation: anomaly mode looks at the result alone.
+class StepsScope {
+ public:
+  StepsScope() noexcept;
+  ~StepsScope();
+  StepsScope(const StepsScope&) = delete;
+  StepsScope& operator=(const StepsScope&) = delete;
 
  private:
   bool before_;

@@ -17,6 +17,7 @@ TEST(Errors, WrongCallsOfEveryRow) {
 
 // Rows whose function makes further operations of its inputs: those answer under their own name.
 bool calls_others_first(const Row& row) {
+  if (row.matrices) return true;
   for (const char* name : {"logical_and", "logical_or", "logical_not", "isfinite", "isnan", "any",
                            "all", "where", "split", "one_hot", "all_close"})
     if (row.name == name) return true;

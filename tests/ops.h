@@ -29,7 +29,7 @@ struct Misuse {
 };
 
 struct Row {
-  std::string name = {};    // of the function in ops.h
+  std::string name = {};    // of the function in ops.h or linalg.h
   std::string detail = {};  // what this row calls
   TensorsFunction f = {};
   // Shapes of the floating inputs, several calls; and their domains, the last one for all further.
@@ -45,6 +45,7 @@ struct Row {
 
   bool differentiable = true;
   bool any_dtype = false;  // moves or counts elements of any dtype
+  bool matrices = false;   // f makes its first input a regular matrix; NaN in one is refused
   bool views = false;      // its result shares memory
   std::int64_t (*length)(const Tensors& x, const Tensor& y) = nullptr;  // K of single(K); null: 1
   // Bytes the node keeps, from input and output sizes: digits for inputs, y for the output; other
@@ -74,6 +75,7 @@ std::vector<Row> reduction_rows();
 std::vector<Row> view_rows();
 std::vector<Row> index_rows();
 std::vector<Row> fused_rows();
+std::vector<Row> linalg_rows();
 
 // Inputs of call `call` of a row, f64, outside of any graph; the same for the same numbers.
 Tensors sample(const Row& row, std::size_t call, std::uint64_t seed = 1);
