@@ -7,7 +7,7 @@
 
 #include "gradus/kernels/bf16.h"
 #include "gradus/kernels/cuda/gpu.h"
-#include "gradus/kernels/cuda/nest.cuh"
+#include "gradus/kernels/cuda/pack.cuh"
 
 namespace gradus::GRADUS_GPU {
 
@@ -51,8 +51,8 @@ GRADUS_DEVICE bool is_aligned(const T* p) {
 template <int V, class T, class C>
 GRADUS_DEVICE void load_elements(const T* p, bool whole, std::int64_t count, C missing, C* v) {
   if (whole) {
-    const auto pack = *reinterpret_cast<const Packet<T, V>*>(p);
-    for (int i = 0; i < V; ++i) v[i] = static_cast<C>(widened(pack.v[i]));
+    const auto pack = *reinterpret_cast<const Pack<T, V>*>(p);
+    for (int i = 0; i < V; ++i) v[i] = static_cast<C>(widened(pack.x[i]));
   } else {
     for (int i = 0; i < V; ++i) v[i] = i < count ? static_cast<C>(widened(p[i])) : missing;
   }
@@ -60,9 +60,12 @@ GRADUS_DEVICE void load_elements(const T* p, bool whole, std::int64_t count, C m
 template <int V, class T, class C>
 GRADUS_DEVICE void store_elements(const C* v, bool whole, std::int64_t count, T* p) {
   if (whole) {
-    Packet<T, V> pack;
-    for (int i = 0; i < V; ++i) pack.v[i] = narrowed<T>(v[i]);
-    *reinterpret_cast<Packet<T, V>*>(p) = pack;
+    Pack<T, V> pack;
+    for (int i = 0; i < V; ++i) pack.x[i] = narrowed<T>(v[i]);
+    if constexpr (sizeof(T) < 8)
+      store_whole(pack, p);
+    else  // of checks, not of speed: the longest rows of doubles would spill registers
+      *reinterpret_cast<Pack<T, V>*>(p) = pack;
   } else {
     for (int i = 0; i < V; ++i)
       if (i < count) p[i] = narrowed<T>(v[i]);

@@ -28,15 +28,15 @@ struct MapArguments {
   F f;
   Operands<K> x;
   void* y;
-  bool aligned;  // y, for packets
+  bool aligned;  // y, for packs
 };
 
 template <class S, int V>
 GRADUS_DEVICE void store(const S (&y)[V], S* to) {
-  Packet<S, V> p;
+  Pack<S, V> pack;
   GRADUS_UNROLL
-  for (int e = 0; e < V; ++e) p.v[e] = y[e];
-  *reinterpret_cast<Packet<S, V>*>(to) = p;
+  for (int e = 0; e < V; ++e) pack.x[e] = y[e];
+  store_whole(pack, to);
 }
 
 template <class F, class S, int K>

@@ -7,6 +7,7 @@
 #include <span>
 
 #include "gradus/kernels/cuda/nest.cuh"
+#include "gradus/kernels/cuda/pack.cuh"
 #include "gradus/kernels/cuda/scalar.h"
 #include "gradus/kernels/elementwise.h"
 #include "gradus/kernels/gradient.h"
@@ -46,8 +47,8 @@ constexpr Index tile_of(int operands) {
 
 // How a group of an operand is read.
 enum class Layout : std::uint8_t {
-  packed,  // contiguous over all elements: a packet
-  row,     // a packet of the row
+  packed,  // contiguous over all elements: a pack
+  row,     // a pack of the row
   same,    // one element for the whole group
   each     // element by element
 };
@@ -78,15 +79,15 @@ Operands<N> operands_of(const Extents& extents, std::span<const MapInput> inputs
   const bool whole_rows = o.nest.row() % V == 0;  // no group lies in two
   for (int k = 0; k < N; ++k) {
     o.data[k] = inputs[static_cast<std::size_t>(k)].data;
-    const bool packets = aligned(o.data[k], V * (booleans >> k & 1 ? 1 : sizeof(S)));
+    const bool packs = aligned(o.data[k], V * (booleans >> k & 1 ? 1 : sizeof(S)));
     bool rows = whole_rows && o.nest.inner(k) == 1, constant = o.nest.inner(k) == 0;
     for (int a = 0; a + 1 < o.nest.rank; ++a) {
       rows = rows && o.nest.stride[k][a] % V == 0;
       constant = constant && o.nest.stride[k][a] == 0;
     }
-    if (packets && o.nest.contiguous(k))
+    if (packs && o.nest.contiguous(k))
       o.layout[k] = Layout::packed;
-    else if (packets && rows)
+    else if (packs && rows)
       o.layout[k] = Layout::row;
     else if (constant || (whole_rows && o.nest.inner(k) == 0))
       o.layout[k] = Layout::same;
@@ -102,10 +103,10 @@ template <class S, unsigned booleans, int k>
 using stored = std::conditional_t<(booleans >> k & 1) != 0, std::uint8_t, S>;
 
 template <int k, int V, class Stored, class L, std::size_t N>
-GRADUS_DEVICE void load_packet(const Stored* from, std::array<L, N> (&x)[V]) {
-  const Packet<Stored, V> p = *reinterpret_cast<const Packet<Stored, V>*>(from);
+GRADUS_DEVICE void load_inputs(const Stored* from, std::array<L, N> (&x)[V]) {
+  const Pack<Stored, V> p = *reinterpret_cast<const Pack<Stored, V>*>(from);
   GRADUS_UNROLL
-  for (int e = 0; e < V; ++e) x[e][k] = read_as<typename L::value_type>(p.v[e]);
+  for (int e = 0; e < V; ++e) x[e][k] = read_as<typename L::value_type>(p.x[e]);
 }
 
 // Calls f(integral constant) for 0, 1, ..., N - 1.
@@ -123,7 +124,7 @@ GRADUS_DEVICE void load_packed(const Operands<static_cast<int>(N)>& o, Index beg
                                std::array<L, N> (&x)[V]) {
   for_each_operand<static_cast<int>(N)>([&](auto k) {
     using Stored = stored<S, booleans, k>;
-    load_packet<k, V>(static_cast<const Stored*>(o.data[k]) + begin, x);
+    load_inputs<k, V>(static_cast<const Stored*>(o.data[k]) + begin, x);
   });
 }
 
@@ -141,7 +142,7 @@ GRADUS_DEVICE void load_group(const Operands<static_cast<int>(N)>& o, Index begi
       GRADUS_UNROLL
       for (int e = 0; e < V; ++e) x[e][k] = value;
     } else {
-      load_packet<k, V>(from, x);
+      load_inputs<k, V>(from, x);
     }
   });
 }

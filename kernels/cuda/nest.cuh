@@ -102,11 +102,6 @@ struct Nest {
   }
 };
 
-// V neighbouring elements, moved by one instruction where they are aligned.
-template <class S, int V>
-struct alignas(sizeof(S) * V) Packet {
-  S v[V];
-};
 inline bool aligned(const void* p, std::size_t bytes) {
   return reinterpret_cast<std::uintptr_t>(p) % bytes == 0;
 }

@@ -1,4 +1,5 @@
-// Neighbours moved in one access: of 16 bytes for four floats or two doubles.
+// Neighbours moved in one access: of 16 bytes for four floats or two doubles. (A load of a pack is
+// one instruction by itself; a store must be asked for.)
 #pragma once
 
 #include <cstdint>
@@ -14,14 +15,15 @@ struct alignas(sizeof(T) * count) Pack {
   T x[count];
 };
 
-// *p = pack in one access, where p has the alignment of a pack. (An assignment would be compiled
-// into one of each element.)
+// *p = pack in one access, where p has the alignment of a pack. (Of an assignment the compiler may
+// make one of each element.)
 template <class T, int count>
 GRADUS_DEVICE void store_whole(const Pack<T, count>& pack, T* p) {
 #ifdef __CUDACC__
   constexpr std::size_t size = sizeof(pack);
-  static_assert(size == 16 || size == 8 || size == 4 || size == 2);
-  using Word = std::conditional_t<size == 4, unsigned, unsigned short>;
+  static_assert(size == 16 || size == 8 || size == 4 || size == 2 || size == 1);
+  using Few = std::conditional_t<size == 2, unsigned short, unsigned char>;
+  using Word = std::conditional_t<size == 4, unsigned, Few>;
   using Bits = std::conditional_t<size == 16, uint4, std::conditional_t<size == 8, uint2, Word>>;
   Bits bits;
   std::memcpy(&bits, &pack, size);
