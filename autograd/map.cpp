@@ -243,12 +243,17 @@ Node* make_node(const MapOp& op, const void* formula, const Tensor* const* x, co
   return new MapNode<K>(op, formula, x, y);
 }
 
+thread_local std::int64_t composed = 0;
+
 }  // namespace
+
+std::int64_t composed_maps() noexcept { return composed; }
 
 Tensor run_map(const MapOp& op, const void* formula, const Tensor* const* x, Here here) {
   const Operands operands = check_operands(op, x);
   const int t = dtype_index(op, operands.dtype);
   if (operands.device != Device::cpu && !kernels_of(op, operands.device)) {
+    ++composed;
     std::vector<Tensor> inputs;
     for (int k = 0; k < op.inputs; ++k) inputs.push_back(*x[k]);
     return op.composed(formula, inputs.data());

@@ -43,4 +43,7 @@ class StepsScope {
 // sum += term; sum is contiguous and nobody else's.
 void add_in_place(const Tensor& sum, const Tensor& term);
 
+// How many of this thread's maps ran their definition, for want of kernels on the device.
+std::int64_t composed_maps() noexcept;
+
 }  // namespace gradus::detail

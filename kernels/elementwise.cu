@@ -15,6 +15,7 @@ void register_algebraic_maps();
 void register_transcendental_maps();
 void register_binary_maps();
 void register_compare_and_loss_maps();
+void register_nn_maps();
 
 namespace {
 
@@ -41,6 +42,7 @@ const DeviceMap* find_map(const std::type_info& formula, int inputs) {
     register_transcendental_maps();
     register_binary_maps();
     register_compare_and_loss_maps();
+    register_nn_maps();
     return true;
   }();
   (void)registered;

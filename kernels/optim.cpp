@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cmath>
+#include <numeric>
 
 #include "gradus/kernels/cpu/pool.h"
 #include "gradus/kernels/cpu/simd.h"
@@ -131,7 +132,7 @@ void moving_average(const Slice<T>* slices, int64_t count, double decay) {
 }
 
 template <class T>
-double sum_of_squares(const Slice<T>* slices, int64_t count, void* scratch) {
+void sum_of_squares(const Slice<T>* slices, int64_t count, void* scratch, double* sum) {
   double* const sums = static_cast<double*>(scratch);
   const int64_t tiles = tiles_of(elements(slices, count));
   std::fill(sums, sums + tiles, 0.0);
@@ -140,25 +141,23 @@ double sum_of_squares(const Slice<T>* slices, int64_t count, void* scratch) {
       using L = typename decltype(set)::template Lane<T>;
       constexpr int64_t leaf = 512;
       for (int64_t i = begin; i < end; i += leaf) {
-        L sum(0.0);
+        L leaf_sum(0.0);
         each_register<L>(i, std::min(i + leaf, end), [&](auto load, auto) GRADUS_LAMBDA {
           const L g = load(s.gradient);
-          sum = fma(g, g, sum);
+          leaf_sum = fma(g, g, leaf_sum);
         });
-        for (int j = 0; j < L::size; ++j) sums[tile] += static_cast<double>(sum[j]);
+        for (int j = 0; j < L::size; ++j) sums[tile] += static_cast<double>(leaf_sum[j]);
       }
     });
   });
-  double total = 0;
-  for (int64_t i = 0; i < tiles; ++i) total += sums[i];
-  return total;
+  *sum = std::accumulate(sums, sums + tiles, 0.0);
 }
 
 #define GRADUS_INSTANTIATE(T)                                     \
   template void sgd(const Slice<T>*, int64_t, const SgdStep&);    \
   template void adam(const Slice<T>*, int64_t, const AdamStep&);  \
   template void moving_average(const Slice<T>*, int64_t, double); \
-  template double sum_of_squares(const Slice<T>*, int64_t, void*);
+  template void sum_of_squares(const Slice<T>*, int64_t, void*, double*);
 GRADUS_INSTANTIATE(float)
 GRADUS_INSTANTIATE(double)
 

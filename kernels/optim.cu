@@ -172,7 +172,7 @@ void update_all(const Slice<T>* slices, int64_t count, const Options& options) {
   });
 }
 
-// ---- the sum of squares: a thread sums 16 elements in T, everything else is in double.
+// ---- the sum of squares. In double throughout: memory is slower, and nothing finite overflows.
 constexpr int leaf = 16, block_leaves = threads * leaf;
 
 // Block b sums units b, b + the number of blocks, ...
@@ -187,22 +187,19 @@ __global__ void __launch_bounds__(threads)
     Pack<T> x[leaf / width<T>];
     for (int k = 0; k < leaf / width<T>; ++k)
       x[k] = load_pack(e.g, begin + k * threads * width<T>, e.n);
-    T sum(0);
     for (const Pack<T>& pack : x)
-      for (const T g : pack.x) sum = std::fma(g, g, sum);
-    total += static_cast<double>(sum);
+      for (const double g : pack.x) total = std::fma(g, g, total);
   }
   total = fold_threads(total, threads, warps, Plus{});
   if (threadIdx.x == 0) sums[blockIdx.x] = total;
 }
 
-// sums[0] = the sum of all n.
-__global__ void __launch_bounds__(threads) sum_up(double* sums, int n) {
+__global__ void __launch_bounds__(threads) sum_up(const double* sums, int n, double* sum) {
   GRADUS_SHARED(double, warps, [threads / warp_size]);
   double total = 0;
   for (int i = static_cast<int>(threadIdx.x); i < n; i += threads) total += sums[i];
   total = fold_threads(total, threads, warps, Plus{});
-  if (threadIdx.x == 0) sums[0] = total;
+  if (threadIdx.x == 0) *sum = total;
 }
 
 }  // namespace
@@ -227,23 +224,21 @@ void moving_average(const Slice<T>* slices, int64_t count, double decay) {
 }
 
 template <class T>
-double sum_of_squares(const Slice<T>* slices, int64_t count, void* scratch) {
+void sum_of_squares(const Slice<T>* slices, int64_t count, void* scratch, double* sum) {
   double* const sums = static_cast<double*>(scratch);
-  double total = 0;
+  unsigned blocks = 0;
   with_list<T, Square<T>>(slices, count, block_leaves, 0, [&](const auto& list) {
-    const auto blocks = std::min(list.units, static_cast<unsigned>(sum_of_squares_partial));
+    blocks = std::min(list.units, static_cast<unsigned>(sum_of_squares_partial));
     GRADUS_LAUNCH(partial_squares<T>, blocks, threads, 0, list, sums);
-    GRADUS_LAUNCH(sum_up, 1, threads, 0, sums, static_cast<int>(blocks));
-    copy_to_host(&total, sums, sizeof total);
   });
-  return total;
+  if (!rewriting()) GRADUS_LAUNCH(sum_up, 1, threads, 0, sums, static_cast<int>(blocks), sum);
 }
 
 #define GRADUS_INSTANTIATE(T)                                     \
   template void sgd(const Slice<T>*, int64_t, const SgdStep&);    \
   template void adam(const Slice<T>*, int64_t, const AdamStep&);  \
   template void moving_average(const Slice<T>*, int64_t, double); \
-  template double sum_of_squares(const Slice<T>*, int64_t, void*);
+  template void sum_of_squares(const Slice<T>*, int64_t, void*, double*);
 GRADUS_INSTANTIATE(float)
 GRADUS_INSTANTIATE(double)
 

@@ -48,12 +48,13 @@ GRADUS_KERNEL(template <class T>
 GRADUS_KERNEL(template <class T>
               void moving_average(const Slice<T>* slices, std::int64_t count, double decay))
 
-// The sum of the squares of all gradients; leaves of a few hundred elements are summed in T, the
-// rest in double, in an order that follows from the sizes alone. Only gradient and n are read.
-// Scratch: sum_of_squares_scratch(total number of elements) bytes. Waits for the device.
+// *sum = the sum of the squares of all gradients, in double, in an order that follows from the
+// sizes alone. (The CPU sums leaves of a few hundred elements in T: squares of f32 may overflow
+// there.) Only gradient and n are read. Scratch: sum_of_squares_scratch(total number of elements)
+// bytes.
 inline constexpr std::int64_t sum_of_squares_partial = 1024;  // sums that a device makes, at most
 GRADUS_API std::int64_t sum_of_squares_scratch(std::int64_t elements);
-GRADUS_KERNEL(template <class T>
-              double sum_of_squares(const Slice<T>* slices, std::int64_t count, void* scratch))
+GRADUS_KERNEL(template <class T> void sum_of_squares(const Slice<T>* slices, std::int64_t count,
+                                                     void* scratch, double* sum))
 
 }  // namespace gradus

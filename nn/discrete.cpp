@@ -1,19 +1,12 @@
 // Bernoulli and Categorical.
 #include <cmath>
 
+#include "gradus/kernels/nn_formula.h"
 #include "gradus/nn/distributions.h"
 #include "gradus/nn/domain.h"
 
 namespace gradus::distributions {
 namespace {
-
-struct MixedLog {
-  static constexpr const char* name = "Bernoulli.log_prob";
-  GRADUS_INLINE auto operator()(const auto& x, const auto& p) const {
-    return x * log(select((x <= 0.0) & (p <= 0.0), 1.0, p)) +
-           (1.0 - x) * log1p(-select((x >= 1.0) & (p >= 1.0), 0.0, p));
-  }
-};
 
 // p log p with 0 at 0, from log p.
 Tensor weighted_log(const Tensor& log_p) {
@@ -25,7 +18,7 @@ Tensor weighted_log(const Tensor& log_p) {
 
 namespace detail {
 
-Tensor mixed_log(At x, const Tensor& p) { return map(MixedLog{}, x, p); }
+Tensor mixed_log(At x, const Tensor& p) { return map(formula::MixedLog{}, x, p); }
 
 Odds odds(const Bernoulli& d, const Tensor& value) {
   require(d.logits.given() != d.probabilities.given(),

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "gradus/kernels/domain.h"
+#include "gradus/kernels/nn_formula.h"
 #include "gradus/nn/domain.h"
 #include "gradus/tensor/copy.h"
 #include "gradus/tensor/dispatch.h"
@@ -12,83 +13,10 @@ namespace gradus::distributions {
 namespace {
 
 constexpr double half_log_2pi = 0.91893853320467274178;
-constexpr double sqrt_half = 0.70710678118654752440;
 constexpr double infinity = std::numeric_limits<double>::infinity();
 
-struct NormalLogProb {
-  static constexpr const char* name = "Normal.log_prob";
-  GRADUS_INLINE auto operator()(const auto& x, const auto& mean, const auto& deviation) const {
-    const auto z = (x - mean) / deviation;
-    return -0.5 * (z * z) - log(deviation) - half_log_2pi;
-  }
-};
-
-struct NormalCdf {
-  static constexpr const char* name = "Normal.cdf";
-  GRADUS_INLINE auto operator()(const auto& x, const auto& mean, const auto& deviation) const {
-    return 0.5 * erfc((mean - x) / deviation * sqrt_half);
-  }
-};
-
-struct Affine {
-  static constexpr const char* name = "Normal.rsample";
-  GRADUS_INLINE auto operator()(const auto& noise, const auto& mean, const auto& deviation) const {
-    return mean + deviation * noise;
-  }
-};
-
-// The inverse of the standard normal cdf by rational functions (Wichura, 1988, algorithm AS 241:
-// relative error about 1e-16); its derivative is 1 / density.
-struct StandardQuantile {
-  static constexpr const char* name = "Normal.icdf";
-  static constexpr double central[2][8] = {
-      {3.3871328727963666080, 133.14166789178437745, 1971.5909503065514427, 13731.693765509461125,
-       45921.953931549871457, 67265.770927008700853, 33430.575583588128105, 2509.0809287301226727},
-      {1, 42.313330701600911252, 687.18700749205790830, 5394.1960214247511077,
-       21213.794301586595867, 39307.895800092710610, 28729.085735721942674, 5226.4952788528545610}};
-  static constexpr double middle[2][8] = {
-      {1.42343711074968357734, 4.63033784615654529590, 5.76949722146069140550,
-       3.64784832476320460504, 1.27045825245236838258, 0.241780725177450611770,
-       0.0227238449892691845833, 7.74545014278341407640e-4},
-      {1, 2.05319162663775882187, 1.67638483018380384940, 0.689767334985100004550,
-       0.148103976427480074590, 0.0151986665636164571966, 5.47593808499534494600e-4,
-       1.05075007164441684324e-9}};
-  static constexpr double far[2][8] = {
-      {6.65790464350110377720, 5.46378491116411436990, 1.78482653991729133580,
-       0.296560571828504891230, 0.0265321895265761230930, 1.24266094738807843860e-3,
-       2.71155556874348757815e-5, 2.01033439929228813265e-7},
-      {1, 0.599832206555887937690, 0.136929880922735805310, 0.0148753612908506148525,
-       7.86869131145613259100e-4, 1.84631831751005468180e-5, 1.42151175831644588870e-7,
-       2.04426310338993978564e-15}};
-
-  template <class V>
-  GRADUS_INLINE static V polynomial(const V& x, const double (&c)[8]) {
-    V y = c[7] * x + c[6];
-    for (int k = 5; k >= 0; --k) y = y * x + c[k];
-    return y;
-  }
-  template <class V>
-  GRADUS_INLINE static V ratio(const V& x, const double (&c)[2][8]) {
-    return polynomial(x, c[0]) / polynomial(x, c[1]);
-  }
-  template <class V>
-  GRADUS_INLINE V operator()(const V& u) const {
-    const V q = u - 0.5;
-    const V tail = select(q < 0.0, u, 1.0 - u);
-    const V r = sqrt(-log(select(tail <= 0.0, 1.0, tail)));
-    const V beyond = select(tail <= 0.0, infinity,
-                            select(r > 5.0, ratio(V(r - 5.0), far), ratio(V(r - 1.6), middle)));
-    return select(abs(q) <= 0.425, q * ratio(V(0.180625 - q * q), central),
-                  select(q < 0.0, -beyond, beyond));
-  }
-  template <class V>
-  GRADUS_INLINE V df(const V& g, const V&, const V& y) const {
-    return g * (2.5066282746310005024 * exp(0.5 * (y * y)));
-  }
-};
-
 Tensor affine(const Tensor& noise, const detail::Scaled& d) {
-  return map(Affine{}, noise, d.location, d.scale);
+  return map(formula::Affine{}, noise, d.location, d.scale);
 }
 
 Tensor draw(const char* operation, const detail::Scaled& d, Generator& generator,
@@ -99,7 +27,7 @@ Tensor draw(const char* operation, const detail::Scaled& d, Generator& generator
 
 Tensor quantile(const char* operation, At u, const detail::Scaled& d) {
   detail::require_probability(operation, *u);
-  return affine(map(StandardQuantile{}, u), d);
+  return affine(map(formula::StandardQuantile{}, u), d);
 }
 
 Tensor entropy_of(const detail::Scaled& d) {
@@ -116,11 +44,11 @@ Tensor Normal::rsample(Generator& generator, const Shape& shape) const {
 }
 Tensor Normal::log_prob(At x) const {
   const auto d = detail::scaled(*this, *x);
-  return map(NormalLogProb{}, x, d.location, d.scale);
+  return map(formula::NormalLogProb{}, x, d.location, d.scale);
 }
 Tensor Normal::cdf(At x) const {
   const auto d = detail::scaled(*this, *x);
-  return map(NormalCdf{}, x, d.location, d.scale);
+  return map(formula::NormalCdf{}, x, d.location, d.scale);
 }
 Tensor Normal::icdf(At probability) const {
   return quantile("Normal.icdf", probability, detail::scaled(*this, *probability));
@@ -137,13 +65,13 @@ Tensor LogNormal::log_prob(At z) const {
   const auto d = detail::scaled(*this, *z);
   detail::require_supported("LogNormal.log_prob", *z, support());
   const Tensor x = log(z);
-  return map(NormalLogProb{}, detail::at(x, z), d.location, d.scale) - x;
+  return map(formula::NormalLogProb{}, detail::at(x, z), d.location, d.scale) - x;
 }
 Tensor LogNormal::cdf(At z) const {
   const auto d = detail::scaled(*this, *z);
   const Tensor outside = less_equal(z, 0);
   const Tensor x = log(where(outside, 1.0, z));
-  return where(outside, 0.0, map(NormalCdf{}, detail::at(x, z), d.location, d.scale));
+  return where(outside, 0.0, map(formula::NormalCdf{}, detail::at(x, z), d.location, d.scale));
 }
 Tensor LogNormal::icdf(At probability) const {
   return exp(quantile("LogNormal.icdf", probability, detail::scaled(*this, *probability)));

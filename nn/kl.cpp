@@ -2,6 +2,7 @@
 #include <limits>
 #include <numbers>
 
+#include "gradus/kernels/nn_formula.h"
 #include "gradus/nn/divergence.h"
 #include "gradus/nn/domain.h"
 
@@ -13,16 +14,6 @@ using std::numbers::sqrt2;
 
 constexpr double half_log_2pi = 0.91893853320467274178;
 constexpr double infinity = std::numeric_limits<double>::infinity();
-
-struct NormalKl {
-  static constexpr const char* name = "kl_divergence";
-  GRADUS_INLINE auto operator()(const auto& mean_p, const auto& deviation_p, const auto& mean_q,
-                                const auto& deviation_q) const {
-    const auto ratio = deviation_p / deviation_q;
-    const auto shift = (mean_p - mean_q) / deviation_q;
-    return 0.5 * (ratio * ratio + shift * shift - 1.0) - log(ratio);
-  }
-};
 
 // KL of laws of mean distance d; |d| is one-sided, so that its kink cancels in every order.
 struct LaplaceKl {
@@ -52,7 +43,7 @@ Tensor cross_normal(const Tensor& entropy, const Tensor& square_distance, const 
 }
 
 Tensor normal_kl(const Both& d) {
-  return map(NormalKl{}, d.p.location, d.p.scale, d.q.location, d.q.scale);
+  return map(formula::NormalKl{}, d.p.location, d.p.scale, d.q.location, d.q.scale);
 }
 
 // The value of a discrete pair, with a reason where it is infinite.

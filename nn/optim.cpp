@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <unordered_set>
 
 #include "gradus/autograd/ops.h"
+#include "gradus/kernels/domain.h"
+#include "gradus/kernels/nn_formula.h"
 #include "gradus/kernels/optim.h"
 #include "gradus/nn/module.h"
 #include "gradus/tensor/copy.h"
@@ -73,22 +76,6 @@ void follow(Tensor& state, const Tensor& parameter) {
 template <class T>
 Slice<T> slice_of(const Tensor& gradient) {
   return {.gradient = detail::pointer<T>(gradient), .n = gradient.numel()};
-}
-
-template <class T>
-double sum_of_squares(const std::vector<Tensor>& values) {
-  std::vector<Slice<T>> slices;
-  std::int64_t elements = 0;
-  for (const Tensor& g : values)
-    if (g.dtype() == dtype_of<T>) {
-      slices.push_back(slice_of<T>(g));
-      elements += g.numel();
-    }
-  if (slices.empty()) return 0;
-  const Device device = values[0].device();
-  const Tensor scratch = empty({sum_of_squares_scratch(elements)}, DType::u8, device);
-  return GRADUS_RUN(device, sum_of_squares<T>(slices.data(), std::ssize(slices),
-                                              detail::first_byte_mutable(scratch)));
 }
 
 }  // namespace
@@ -269,29 +256,75 @@ AdamW::AdamW(std::vector<Group> groups, AdamWOptions options)
 // ---- norms
 // ---------------------------------------------------------------------------------------
 
-double global_norm(const std::vector<Tensor>& gradients) {
+namespace {
+
+// The sum of the squares of all elements of tensors of type T: f64, where they lie.
+template <class T>
+Tensor sum_of_squares(std::vector<Tensor> values) {
+  std::int64_t elements = 0;
+  for (const Tensor& t : values) elements += t.numel();
+  const Device device = values[0].device();
+  const Tensor sum = empty({}, DType::f64, device);
+  const Tensor scratch = empty({sum_of_squares_scratch(elements)}, DType::u8, device);
+  detail::call_at_replays([=, values = std::move(values)] {
+    std::vector<Slice<T>> slices;
+    for (const Tensor& t : values) slices.push_back(slice_of<T>(t));
+    GRADUS_RUN(device, sum_of_squares(slices.data(), std::ssize(slices),
+                                      detail::first_byte_mutable(scratch),
+                                      detail::out_pointer<double>(sum)));
+  });
+  return sum;
+}
+
+Tensor sum_of_squares(const std::vector<Tensor>& values) {
+  std::vector<Tensor> floats, doubles;
+  for (const Tensor& t : values) (t.dtype() == DType::f32 ? floats : doubles).push_back(t);
+  if (floats.empty() && doubles.empty()) return zeros({}, DType::f64);
+  if (doubles.empty()) return sum_of_squares<float>(std::move(floats));
+  if (floats.empty()) return sum_of_squares<double>(std::move(doubles));
+  return sum_of_squares<float>(std::move(floats)) + sum_of_squares<double>(std::move(doubles));
+}
+
+// f64, where the gradients lie.
+Tensor norm_of(const std::vector<Tensor>& gradients) {
   std::vector<Tensor> values;
   for (const Tensor& g : gradients) {
     detail::require_floating("global_norm", g);
     values.push_back(detail::contiguous_value(g.dtype() == DType::bf16 ? g.to(DType::f32) : g));
   }
   require_one_device("global_norm", values);
-  const double fast = sum_of_squares<float>(values) + sum_of_squares<double>(values);
-  if (std::isfinite(fast)) return std::sqrt(fast);
+  const Tensor fast = sum_of_squares(values);
+  if (fast.device() != Device::cpu || std::isfinite(fast.item())) return sqrt(fast);
   // Squares of large f32 numbers overflow where the norm does not.
   for (Tensor& g : values) g = detail::converted(g, DType::f64);
-  return std::sqrt(sum_of_squares<double>(values));
+  return sqrt(sum_of_squares(values));
 }
+
+}  // namespace
+
+double global_norm(const std::vector<Tensor>& gradients) { return norm_of(gradients).item(); }
 
 Clipped clip_global_norm(const std::vector<Tensor>& gradients, double max_norm) {
   require(max_norm > 0, "clip_global_norm: max_norm must be above 0: ", max_norm);
-  const double norm = global_norm(gradients);
-  if (!std::isfinite(norm))
-    throw NumericError("clip_global_norm: the norm of the gradients is " + std::to_string(norm));
-  if (norm <= max_norm) return {gradients, norm};
   const NoGrad no_grad;
+  const Tensor norm = norm_of(gradients);
+  if (norm.device() == Device::cpu) {
+    const double value = norm.item();
+    if (!std::isfinite(value))
+      throw NumericError("clip_global_norm: the norm of the gradients is " + std::to_string(value));
+    if (value <= max_norm) return {gradients, norm};
+  } else {  // which is not waited for, so that a step can be recorded
+    constexpr double largest = std::numeric_limits<double>::max();
+    GRADUS_RUN_ON_DEVICE(
+        norm.device(),
+        note_outside("clip_global_norm", ": the norm of the gradients must be finite",
+                     detail::pointer<double>(norm), 1, -largest, largest));
+  }
+  const Tensor factor = map(formula::ClipFactor{max_norm}, norm), narrow = factor.to(DType::f32);
   Clipped clipped{{}, norm};
-  for (const Tensor& g : gradients) clipped.gradients.push_back(g * (max_norm / norm));
+  for (const Tensor& g : gradients)
+    clipped.gradients.push_back(
+        g.dtype() == DType::f64 ? g * factor : (g.to(DType::f32) * narrow).to(g.dtype()));
   return clipped;
 }
 
@@ -307,24 +340,26 @@ EMA::EMA(std::vector<Tensor> parameters, double decay)
 
 void EMA::update(Here here) {
   require_one_device("EMA", parameters_);
-  std::vector<Slice<float>> floats;
-  std::vector<Slice<double>> doubles;
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     require_plain("EMA", i, parameters_[i]);
     follow(averages_[i], parameters_[i]);
   }
-  for (std::size_t i = 0; i < parameters_.size(); ++i) {
-    if (parameters_[i].dtype() == DType::f32) {
-      floats.push_back(slice_of<float>(parameters_[i]));
-      floats.back().parameter = detail::written_pointer<float>(averages_[i], here);
-    } else {
-      doubles.push_back(slice_of<double>(parameters_[i]));
-      doubles.back().parameter = detail::written_pointer<double>(averages_[i], here);
+  gradus::detail::call_at_replays([this, here] {
+    std::vector<Slice<float>> floats;
+    std::vector<Slice<double>> doubles;
+    for (std::size_t i = 0; i < parameters_.size(); ++i) {
+      if (parameters_[i].dtype() == DType::f32) {
+        floats.push_back(slice_of<float>(parameters_[i]));
+        floats.back().parameter = detail::written_pointer<float>(averages_[i], here);
+      } else {
+        doubles.push_back(slice_of<double>(parameters_[i]));
+        doubles.back().parameter = detail::written_pointer<double>(averages_[i], here);
+      }
     }
-  }
-  const Device device = parameters_[0].device();
-  GRADUS_RUN(device, moving_average(floats.data(), std::ssize(floats), decay_));
-  GRADUS_RUN(device, moving_average(doubles.data(), std::ssize(doubles), decay_));
+    const Device device = parameters_[0].device();
+    GRADUS_RUN(device, moving_average(floats.data(), std::ssize(floats), decay_));
+    GRADUS_RUN(device, moving_average(doubles.data(), std::ssize(doubles), decay_));
+  });
 }
 
 void EMA::copy_to(const std::vector<Tensor>& parameters, Here here) const {

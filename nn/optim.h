@@ -131,15 +131,16 @@ class GRADUS_API AdamW : public Adam {
   AdamW(std::vector<Group> groups, AdamWOptions options = {});
 };
 
-// The square root of the sum of the squares of all elements.
+// The square root of the sum of the squares of all elements. Waits for the device.
 GRADUS_API double global_norm(const std::vector<Tensor>& gradients);
 
 struct Clipped {
   std::vector<Tensor> gradients;
-  double norm;  // before
+  Tensor norm;  // before: one f64, where the gradients lie
 };
-// Scales all gradients by max_norm / norm where the norm is larger; the same tensors where it is
-// not. The results are outside of any graph. A norm that is not finite is a NumericError.
+// Scales all gradients by max_norm / norm where the norm is larger; the CPU's are the same tensors
+// where it is not. The results are outside of any graph. A norm that is not finite is a
+// NumericError, on a device of the next call that waits for it: clipping can be part of a graph.
 GRADUS_API Clipped clip_global_norm(const std::vector<Tensor>& gradients, double max_norm);
 
 // Moving averages of parameters, which start as their values.

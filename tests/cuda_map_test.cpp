@@ -1,5 +1,6 @@
 // The kernels of every formula, emulated: values and gradients, layouts, sums over broadcast axes.
 #include "gradus/kernels/loss_formula.h"
+#include "gradus/kernels/nn_formula.h"
 #include "gradus/tests/cuda/coupling.h"
 #include "gradus/tests/emulated_map.h"
 
@@ -176,6 +177,13 @@ TEST(CudaMap, FormulasOfSeveral) {
   GRADUS_FORMULAS_OF_SEVERAL(GRADUS_CHECK)
   GRADUS_COMPARISONS_OF_TWO(GRADUS_CHECK)
   GRADUS_LOSS_FORMULAS(GRADUS_CHECK)
+#undef GRADUS_CHECK
+}
+
+TEST(CudaMap, FormulasOfDistributionsAndLayers) {
+#define GRADUS_CHECK(Formula, inputs, integers) \
+  check_formula<formula::Formula, inputs, integers>(cancelling, cancelling);
+  GRADUS_NN_FORMULAS(GRADUS_CHECK)
 #undef GRADUS_CHECK
 }
 

@@ -102,6 +102,14 @@ class CudaOptimTest : public testing::Test {
 using Types = testing::Types<float, double>;
 TYPED_TEST_SUITE(CudaOptimTest, Types);
 
+template <class T>
+double squares(const Slice<T>* slices, int64_t count, int64_t elements) {
+  const EmulatedArray<unsigned char> scratch(sum_of_squares_scratch(elements));
+  const EmulatedArray<double> sum(1);
+  emulated::sum_of_squares(slices, count, scratch.data(), sum.data());
+  return sum.values()[0];
+}
+
 // More slices than an argument of a launch holds.
 std::vector<int64_t> many_sizes() {
   std::vector<int64_t> sizes;
@@ -159,15 +167,9 @@ TYPED_TEST(CudaOptimTest, NothingForNothing) {
   for (int64_t count : {int64_t{0}, x.count()}) {
     emulated::adam(x.on_device.data(), count, AdamStep{});
     emulated::sgd(x.on_device.data(), count, SgdStep{});
-    EXPECT_EQ(emulated::sum_of_squares(x.on_device.data(), count, nullptr), 0);
+    EXPECT_EQ(squares(x.on_device.data(), count, 0), 0);
   }
   emulated::synchronize();
-}
-
-template <class T>
-double squares(const Both<T>& x) {
-  const EmulatedArray<unsigned char> scratch(sum_of_squares_scratch(x.elements()));
-  return emulated::sum_of_squares(x.on_device.data(), x.count(), scratch.data());
 }
 
 TYPED_TEST(CudaOptimTest, SumOfSquares) {
@@ -177,7 +179,8 @@ TYPED_TEST(CudaOptimTest, SumOfSquares) {
     long double expected = 0;
     for (const auto& array : x.on_host(Both<T>::gradient))
       for (T g : array) expected += static_cast<long double>(g) * static_cast<long double>(g);
-    const double found = test::on_every_schedule([&] { return squares(x); });
+    const double found = test::on_every_schedule(
+        [&] { return squares(x.on_device.data(), x.count(), x.elements()); });
     EXPECT_NEAR(static_cast<double>(found / expected), 1, 2 * std::numeric_limits<T>::epsilon());
   }
 }
@@ -187,8 +190,7 @@ TYPED_TEST(CudaOptimTest, SumOfSquaresOfMoreUnitsThanBlocks) {
   const int64_t n = (sum_of_squares_partial + 1) * 4096 + 5;
   const EmulatedArray<T> ones(std::vector<T>(static_cast<std::size_t>(n), T(1)));
   const Slice<T> slice{.gradient = ones.data(), .n = n};
-  const EmulatedArray<unsigned char> scratch(sum_of_squares_scratch(n));
-  EXPECT_EQ(emulated::sum_of_squares(&slice, 1, scratch.data()), static_cast<double>(n));
+  EXPECT_EQ(squares(&slice, 1, n), static_cast<double>(n));
 }
 
 TYPED_TEST(CudaOptimTest, SumOfSquaresOfAnythingAnywhere) {
@@ -199,10 +201,11 @@ TYPED_TEST(CudaOptimTest, SumOfSquaresOfAnythingAnywhere) {
   const auto sum = [&](int64_t skip) {
     const EmulatedArray<T> gradient(g, skip);
     const Slice<T> slice{.gradient = gradient.data(), .n = std::ssize(g)};
-    const EmulatedArray<unsigned char> scratch(sum_of_squares_scratch(slice.n));
-    return emulated::sum_of_squares(&slice, 1, scratch.data());
+    return squares(&slice, 1, slice.n);
   };
-  EXPECT_EQ(sum(0), sum(1));  // the bits do not depend on where the numbers lie
+  EXPECT_EQ(sum(0), sum(1));                // the bits do not depend on where the numbers lie
+  g[4321] = std::numeric_limits<T>::max();  // its square is finite in double
+  EXPECT_EQ(std::isfinite(sum(0)), (std::is_same_v<T, float>));
   g[4321] = std::numeric_limits<T>::infinity();
   EXPECT_EQ(sum(0), std::numeric_limits<double>::infinity());
   g[17] = std::numeric_limits<T>::quiet_NaN();

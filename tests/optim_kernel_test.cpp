@@ -161,7 +161,9 @@ template <class T>
 double squares(const Parameters<T>& x) {
   std::vector<double> scratch(static_cast<std::size_t>(sum_of_squares_scratch(x.elements())) /
                               sizeof(double));
-  return cpu::sum_of_squares(x.slices.data(), x.count(), scratch.data());
+  double sum = -1;
+  cpu::sum_of_squares(x.slices.data(), x.count(), scratch.data(), &sum);
+  return sum;
 }
 
 TYPED_TEST(OptimKernelTest, SumOfSquares) {

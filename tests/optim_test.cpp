@@ -129,7 +129,7 @@ TEST_P(Optimizers, GlobalNorm) {
   const double norm = std::sqrt(250.0);
   EXPECT_DOUBLE_EQ(global_norm(gradients), norm);
   const Clipped clipped = clip_global_norm(gradients, 5.0);
-  EXPECT_DOUBLE_EQ(clipped.norm, norm);
+  EXPECT_DOUBLE_EQ(clipped.norm.item(), norm);
   EXPECT_NEAR(global_norm(clipped.gradients), 5, tolerance);
   EXPECT_TRUE(close(clipped.gradients[1], full({2, 5}, -20 / norm, GetParam().dtype), tolerance));
   const Clipped same = clip_global_norm(gradients, 20.0);
