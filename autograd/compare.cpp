@@ -11,11 +11,10 @@ using detail::apply;
 
 namespace {
 
-// Small integers and bf16 are compared as numbers that hold them exactly.
+// Small integers are compared as numbers that hold them exactly.
 Tensor comparable(const Tensor& t) {
   if (t.defined() && (t.dtype() == DType::u8 || t.dtype() == DType::boolean))
     return t.to(DType::i32);
-  if (t.defined() && t.dtype() == DType::bf16) return t.to(DType::f32);
   return t;
 }
 template <class F>

@@ -1,5 +1,6 @@
 #include "gradus/autograd/graph.h"
 
+#include <cmath>
 #include <vector>
 
 #include "gradus/autograd/walk.h"
@@ -57,15 +58,15 @@ std::string place(Here here) {
 }
 
 bool all_finite(const Tensor& t) {
-  if (t.dtype() != DType::f32 && t.dtype() != DType::f64) return true;
+  if (!is_floating(t.dtype())) return true;
   const Tensor x = detail::moved(t, Device::cpu);
-  auto scan = [&](auto zero) {
-    const auto* p = x.data<decltype(zero)>();
+  return with_any(t.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    const T* p = x.data<T>();
     for (std::int64_t i = 0; i < x.numel(); ++i)
-      if (!(p[i] - p[i] == 0)) return false;
+      if (!std::isfinite(static_cast<double>(static_cast<computed<T>>(p[i])))) return false;
     return true;
-  };
-  return t.dtype() == DType::f32 ? scan(float{}) : scan(double{});
+  });
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #include "gradus/kernels/index.h"
 
 #include "gradus/autograd/ops.h"
+#include "gradus/autograd/precision.h"
 #include "gradus/tensor/copy.h"
 #include "gradus/tensor/dispatch.h"
 
@@ -40,6 +41,8 @@ void add_through(const char* name, const Tensor& g, const Tensor& y, Add add) {
 
 // zeros(shape) with the rows of g added at ids along an axis: index_select's adjoint.
 Tensor index_add(const Tensor& g, const Tensor& ids, int axis, const Shape& shape, Here here) {
+  if (g.dtype() == DType::bf16)  // summed in f32
+    return index_add(detail::widened(g), ids, axis, shape, here).to(DType::bf16, here);
   Tensor y = zeros(shape, g.dtype(), g.device());
   const IndexShape s = index_shape(shape, axis, ids.numel());
   add_through("index_select", contiguous_value(g), y, [&](auto* from, auto* to) {
@@ -86,6 +89,10 @@ Tensor scatter_add(At x, std::int64_t axis, At index, At source) {
   check_gather("scatter_add", *x, a, *index);
   require(source->shape() == index->shape(), "scatter_add: source ", source->shape(), " and index ",
           index->shape(), " differ");
+  if (x->dtype() == DType::bf16)  // summed in f32
+    return scatter_add(At(detail::widened(*x), x.here.file, x.here.line), axis, index,
+                       detail::widened(*source))
+        .to(DType::bf16, x.here);
   const Tensor ids = detail::checked_indices("scatter_add", "index", *x, *index, x->shape()[a]);
   Tensor y = detail::contiguous_copy(*x);
   const IndexShape s = index_shape(x->shape(), a, ids.shape()[a]);

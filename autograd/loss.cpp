@@ -73,7 +73,8 @@ Tensor nll_loss(At log_probabilities, At target, LossOptions options) {
 
 Tensor cross_entropy(At logits, At target, LossOptions options) {
   const Tensor ids = checked_classes("cross_entropy", *logits, *target);
-  return reduce(detail::cross_entropy_rows(logits, at(ids, logits.here)), options, logits.here);
+  const Tensor losses = detail::cross_entropy_rows(logits, at(ids, logits.here));
+  return reduce(losses, options, logits.here).to(logits->dtype(), logits.here);
 }
 
 }  // namespace gradus

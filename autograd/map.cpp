@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "gradus/autograd/ops.h"
+#include "gradus/autograd/precision.h"
 #include "gradus/autograd/walk.h"
 #include "gradus/tensor/copy.h"
 #include "gradus/tensor/dispatch.h"
@@ -11,16 +12,21 @@
 namespace gradus::detail {
 namespace {
 
-int dtype_index(const MapOp& op, DType t) {
-  const int i = t == DType::f32   ? 0
-                : t == DType::f64 ? 1
-                : t == DType::i32 ? 2
-                : t == DType::i64 ? 3
-                                  : -1;
+// Where a dtype's loop stands in MapOp; bf16 is computed by that of f32.
+int loop_index(DType t) {
+  return t == DType::f32 || t == DType::bf16 ? 0
+         : t == DType::f64                   ? 1
+         : t == DType::i32                   ? 2
+         : t == DType::i64                   ? 3
+                                             : -1;
+}
+int kernel_index(DType t) { return t == DType::bf16 ? 4 : loop_index(t); }  // in DeviceMap
+int gradient_index(DType t) { return t == DType::bf16 ? 2 : t == DType::f64; }
+
+void require_computable(const MapOp& op, DType t) {
+  const int i = loop_index(t);
   require(i >= 0 && op.value[i], op.name, ": takes ",
-          op.value[2] ? "f32, f64, i32 or i64" : "f32 or f64", ", got ", t,
-          t == DType::bf16 ? " (convert with .to(f32))" : "");
-  return i;
+          op.value[2] ? "f32, f64, bf16, i32 or i64" : "f32, f64 or bf16", ", got ", t);
 }
 
 bool is_boolean_input(const MapOp& op, int k) { return op.boolean_inputs >> k & 1; }
@@ -30,7 +36,7 @@ struct Operands {
   DType dtype = DType::f32;
   Device device;
   Shape shape;
-  bool same = true;  // all contiguous, of one shape, none boolean
+  bool same = true;  // all contiguous, of one shape, stored as they are computed
 };
 
 Operands check_operands(const MapOp& op, const Tensor* const* x) {
@@ -51,9 +57,10 @@ Operands check_operands(const MapOp& op, const Tensor* const* x) {
     }
   }
   r.dtype = first->dtype();
+  require_computable(op, r.dtype);
   r.device = first->device();
   r.shape = x[0]->shape();
-  r.same = r.same && x[0]->is_contiguous();
+  r.same = r.same && r.dtype != DType::bf16 && x[0]->is_contiguous();
   for (int k = 1; k < op.inputs; ++k) {
     if (x[k]->shape() == r.shape) {
       r.same = r.same && x[k]->is_contiguous();
@@ -81,9 +88,9 @@ const DeviceMap* kernels_of(const MapOp& op, Device device) {
 
 constexpr std::int64_t direct_elements = 16384;  // below: one call of the loop, no walk
 
-void run_value(const MapOp& op, int dtype, const void* formula, const Operands& operands,
+void run_value(const MapOp& op, const void* formula, const Operands& operands,
                const Tensor* const* x, const Tensor& y) {
-  const MapLoop loop = op.value[dtype];
+  const MapLoop loop = op.value[loop_index(operands.dtype)];
   const bool on_cpu = operands.device == Device::cpu;
   if (on_cpu && operands.same && y.numel() <= direct_elements && !op.boolean_result) {
     const void* data[max_map_inputs];
@@ -97,7 +104,7 @@ void run_value(const MapOp& op, int dtype, const void* formula, const Operands& 
   const Extents extents = extents_of(operands.shape);
   if (!on_cpu)
     return kernels_of(op, operands.device)
-        ->value[dtype](formula, extents, in, first_byte_mutable(y));
+        ->value[kernel_index(operands.dtype)](formula, extents, in, first_byte_mutable(y));
   auto run = [&](auto zero) {
     using T = decltype(zero);
     if (op.boolean_result)
@@ -111,6 +118,8 @@ void run_value(const MapOp& op, int dtype, const void* formula, const Operands& 
       return run(float{});
     case DType::f64:
       return run(double{});
+    case DType::bf16:
+      return run(bf16{});
     case DType::i32:
       return run(std::int32_t{});
     default:
@@ -159,14 +168,20 @@ class MapNode final : public Node {
 
  private:
   // An operand that the gradient does not read still takes part in the formula: any number will do.
-  void by_definition(const Tensor& g, Tensor* x, Tensor y, const bool* wanted, Tensor* out) {
-    for (int k = 0; k < K; ++k)
-      if (!x[k].defined())
-        x[k] = is_boolean_input(op_, k) ? ones({}, DType::boolean, g.device())
-                                        : ones({}, g.dtype(), g.device());
+  void by_definition(const Tensor& given, Tensor* x, const Tensor& output, const bool* wanted,
+                     Tensor* out) {
+    const Tensor g = widened(given);
+    Tensor y = widened(output);
+    for (int k = 0; k < K; ++k) {
+      if (x[k].defined())
+        x[k] = widened(x[k]);
+      else
+        x[k] = ones({}, is_boolean_input(op_, k) ? DType::boolean : g.dtype(), g.device());
+    }
     if (!y.defined()) y = ones({}, g.dtype(), g.device());
     for (int k = 0; k < K; ++k)
-      if (wanted[k]) out[k] = sum_to(op_.definition(formula_, k, g, x, y), shapes_[k]);
+      if (wanted[k])
+        out[k] = sum_to(op_.definition(formula_, k, g, x, y), shapes_[k]).to(given.dtype());
   }
 
   void fused(const Tensor& g, const Tensor* x, const Tensor& y, const bool* asked, Tensor* out) {
@@ -182,9 +197,10 @@ class MapNode final : public Node {
         if (wanted[k]) out[k] = zeros(shapes_[k], g.dtype(), g.device());
       return;
     }
-    const GradientLoop loop = op_.gradient[g.dtype() == DType::f64];
+    const GradientLoop loop = op_.gradient[loop_index(g.dtype())];
     const bool on_cpu = g.device() == Device::cpu;
-    bool direct = on_cpu && g.is_contiguous() && g.numel() <= direct_elements;
+    bool direct =
+        on_cpu && g.is_contiguous() && g.numel() <= direct_elements && g.dtype() != DType::bf16;
     for (int k = 0; k < K; ++k) {
       if (wanted[k]) out[k] = empty(shapes_[k], g.dtype(), g.device());
       direct = direct && (!wanted[k] || shapes_[k] == g.shape()) &&
@@ -220,8 +236,11 @@ class MapNode final : public Node {
     void* const memory = first_byte_mutable(scratch);
     if (!on_cpu)
       kernels_of(op_, g.device())
-          ->gradient[g.dtype() == DType::f64](formula_, extents, std::span<const MapInput>(inputs),
-                                              std::span<const MapGradient>(gradients), memory);
+          ->gradient[gradient_index(g.dtype())](formula_, extents,
+                                                std::span<const MapInput>(inputs),
+                                                std::span<const MapGradient>(gradients), memory);
+    else if (g.dtype() == DType::bf16)
+      cpu::map_gradient<bf16>(loop, formula_, extents, inputs, gradients, memory);
     else if (g.dtype() == DType::f64)
       cpu::map_gradient<double>(loop, formula_, extents, inputs, gradients, memory);
     else
@@ -251,16 +270,16 @@ std::int64_t composed_maps() noexcept { return composed; }
 
 Tensor run_map(const MapOp& op, const void* formula, const Tensor* const* x, Here here) {
   const Operands operands = check_operands(op, x);
-  const int t = dtype_index(op, operands.dtype);
   if (operands.device != Device::cpu && !kernels_of(op, operands.device)) {
     ++composed;
     std::vector<Tensor> inputs;
-    for (int k = 0; k < op.inputs; ++k) inputs.push_back(*x[k]);
-    return op.composed(formula, inputs.data());
+    for (int k = 0; k < op.inputs; ++k) inputs.push_back(widened(*x[k]));
+    const Tensor y = op.composed(formula, inputs.data());
+    return op.boolean_result ? y : y.to(operands.dtype);
   }
   Tensor y =
       empty(operands.shape, op.boolean_result ? DType::boolean : operands.dtype, operands.device);
-  run_value(op, t, formula, operands, x, y);
+  run_value(op, formula, operands, x, y);
 
   bool any = false;
   for (int k = 0; k < op.inputs; ++k) any = any || active(*x[k]);
@@ -284,7 +303,7 @@ void add_in_place(const Tensor& sum, const Tensor& term) {
   const formula::Add f;
   const Tensor* x[] = {&sum, &term};
   const Operands operands = check_operands(op, x);
-  run_value(op, dtype_index(op, sum.dtype()), &f, operands, x, sum);
+  run_value(op, &f, operands, x, sum);
 }
 
 }  // namespace gradus::detail

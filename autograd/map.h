@@ -132,7 +132,7 @@ const MapOp& map_op() {
 
 }  // namespace detail
 
-// f(x_0, x_1, ...) element by element. Inputs broadcast and share one dtype, f32 or f64; where the
+// f(x_0, x_1, ...) element by element. Inputs broadcast and share a floating dtype; where the
 // functor declares `static constexpr unsigned boolean_inputs`, input k with bit k set is boolean
 // and read as 0 and 1. A formula that returns a comparison gives a boolean tensor. `name` in the
 // functor, when present, names it in errors.

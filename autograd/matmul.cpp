@@ -1,5 +1,8 @@
 // Matrix products.
+#include <algorithm>
+
 #include "gradus/autograd/ops.h"
+#include "gradus/autograd/precision.h"
 #include "gradus/kernels/gemm.h"
 #include "gradus/tensor/copy.h"
 #include "gradus/tensor/dispatch.h"
@@ -49,7 +52,7 @@ void product(const Tensor& a, const Tensor& b, double beta, const Tensor& y) {
   batch_strides(x.value, s.stride_a);
   batch_strides(w.value, s.stride_b);
   batch_strides(y, s.stride_c);
-  with_float("matmul", y.dtype(), [&](auto zero) {
+  detail::with_stored("matmul", y.dtype(), [&](auto zero) {
     using T = decltype(zero);
     const std::int64_t bytes = GRADUS_RUN(y.device(), gemm_scratch<T>(s));
     const Tensor scratch = bytes ? empty({bytes}, DType::u8, y.device()) : Tensor();
@@ -60,6 +63,14 @@ void product(const Tensor& a, const Tensor& b, double beta, const Tensor& y) {
 }
 
 Tensor transposed(const Tensor& t) { return transpose(t, -2, -1); }
+
+// An operand's gradient, a b summed over the batch axes of g that it lacks.
+Tensor operand_gradient(const Tensor& a, const Tensor& b, const Tensor& g, const Shape& shape) {
+  if (g.dim() == shape.size() && std::equal(shape.begin(), shape.end() - 2, g.shape().begin()))
+    return matmul(a, b);
+  const auto rule = [&](const Tensor& x, const Tensor& w) { return sum_to(matmul(x, w), shape); };
+  return detail::in_float(g.dtype(), rule, a, b);
+}
 
 }  // namespace
 
@@ -99,12 +110,13 @@ Tensor matmul(At a, At b) {
   shape.push_back(b->size(-1));
   const Tensor y = empty(shape, a->dtype(), a->device());
   product(*a, *b, 0, y);
-  return record("matmul", here, y,
-                wrt(a, [b = saved(b), shape = a->shape()](
-                           const Tensor& g) { return sum_to(matmul(g, transposed(*b)), shape); }),
-                wrt(b, [a = saved(a), shape = b->shape()](const Tensor& g) {
-                  return sum_to(matmul(transposed(*a), g), shape);
-                }));
+  return record(
+      "matmul", here, y,
+      wrt(a, [b = saved(b), shape = a->shape()](
+                 const Tensor& g) { return operand_gradient(g, transposed(*b), g, shape); }),
+      wrt(b, [a = saved(a), shape = b->shape()](const Tensor& g) {
+        return operand_gradient(transposed(*a), g, g, shape);
+      }));
 }
 
 Tensor linear(At x, At weight, const Tensor& bias) {

@@ -1,5 +1,5 @@
 // Every public operation, one line of meaning and shapes each. Unless said otherwise operands are
-// f32 or f64 of one dtype (nothing is promoted), shapes broadcast as NumPy's, results are new
+// f32, f64 or bf16 of one dtype (nothing is promoted), shapes broadcast as NumPy's, results are new
 // tensors, and each can be differentiated any number of times. Errors throw Error and name the
 // operation.
 #pragma once

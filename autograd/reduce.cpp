@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "gradus/autograd/ops.h"
+#include "gradus/autograd/precision.h"
 #include "gradus/autograd/walk.h"
 #include "gradus/kernels/index.h"
 #include "gradus/kernels/reduce.h"
@@ -50,13 +51,14 @@ ReduceShape loops_of(const Tensor& x, const Plan& p) {
   return reduce_shape(detail::extents_of(x.shape()), x.strides().begin(), p.axes);
 }
 
+using detail::in_float;
 using detail::out_pointer;
 using detail::pointer;
 
-// A new tensor from kernel(T*, input pointer, loops) for f32 or f64.
+// A new tensor from kernel(T*, input pointer, loops).
 template <class Kernel>
 Tensor reduced(const char* name, const Tensor& x, const Plan& p, bool keepdim, Kernel kernel) {
-  return with_float(name, x.dtype(), [&](auto zero) {
+  return detail::with_stored(name, x.dtype(), [&](auto zero) {
     using T = decltype(zero);
     Tensor y = empty(p.result(keepdim), x.dtype(), x.device());
     if (y.numel()) kernel(pointer<T>(x), loops_of(x, p), out_pointer<T>(y));
@@ -68,6 +70,20 @@ Tensor summed(const char* name, const Tensor& x, const Plan& p, bool keepdim) {
   return reduced(name, x, p, keepdim, [&](auto* in, const ReduceShape& s, auto* out) {
     GRADUS_RUN(x.device(), sum(in, s, out));
   });
+}
+// The sum of bf16 in f32, for what follows.
+Tensor summed_in_float(const Tensor& x, const Plan& p, bool keepdim) {
+  Tensor y = empty(p.result(keepdim), DType::f32, x.device());
+  if (y.numel())
+    GRADUS_RUN(x.device(), sum(pointer<bf16>(x), loops_of(x, p), out_pointer<float>(y)));
+  return y;
+}
+
+// f(x in f32), for what has no kernel that reads bf16.
+template <class F>
+Tensor of_widened(At x, const F& f) {
+  const Tensor wide = x->to(DType::f32, x.here);
+  return f(At(wide, x.here.file, x.here.line));
 }
 
 void require_elements(const char* name, const Tensor& x, const Plan& p) {
@@ -111,10 +127,13 @@ Tensor extreme(const char* name, At x, const Axes& axes, bool keepdim) {
   });
   return record(name, x.here, y, wrt(x, [x = saved(x), p, axes](const Tensor& g, const Tensor& y) {
                   // No count, and so NaN, where a NaN won: nothing equals it.
-                  const Tensor at = x->detach(), top = reshape(y.detach(), p.kept_ones);
-                  const Tensor hits = map(formula::Hit{}, at, top, ones({}, g.dtype(), g.device()));
-                  return map(formula::Hit{}, at, top,
-                             reshape(g, p.kept_ones) / sum(hits, Axes(axes), true));
+                  const auto rule = [&](const Tensor& at, const Tensor& top, const Tensor& g) {
+                    const Tensor hits =
+                        map(formula::Hit{}, at, top, ones({}, g.dtype(), g.device()));
+                    return map(formula::Hit{}, at, top, g / sum(hits, Axes(axes), true));
+                  };
+                  return in_float(g.dtype(), rule, x->detach(), reshape(y.detach(), p.kept_ones),
+                                  reshape(g, p.kept_ones));
                 }));
 }
 
@@ -134,9 +153,10 @@ Tensor mean(At x, const Axes& axes, bool keepdim) {
   detail::require_floating("mean", *x);
   require_elements("mean", *x, p);
   const double scale = 1.0 / static_cast<double>(p.count);
-  const Tensor total = summed("mean", *x, p, keepdim);
+  const Tensor total =
+      x->dtype() == DType::bf16 ? summed_in_float(*x, p, keepdim) : summed("mean", *x, p, keepdim);
   if (detail::checking()) detail::check_result("mean", x.here, total);
-  const Tensor y = total / static_cast<double>(p.count);
+  const Tensor y = (total / static_cast<double>(p.count)).to(x->dtype());
   return record("mean", x.here, y, wrt(x, [p, scale, shape = x->shape()](const Tensor& g) {
                   return expand(reshape(g * scale, p.kept_ones), shape);
                 }));
@@ -156,8 +176,10 @@ Tensor var(At x, const Axes& axes, VarOptions options) {
       });
   // d var / d x = 2 (x - mean) / (n - correction)
   return record("var", x.here, y, wrt(x, [x = saved(x), p, axes, n](const Tensor& g) {
-                  const Tensor centred = *x - mean(*x, axes, true);
-                  return centred * reshape(g * (2.0 / n), p.kept_ones);
+                  const auto rule = [&](const Tensor& x, const Tensor& g) {
+                    return (x - mean(x, axes, true)) * reshape(g * (2.0 / n), p.kept_ones);
+                  };
+                  return in_float(g.dtype(), rule, *x, g);
                 }));
 }
 
@@ -197,8 +219,14 @@ Tensor rows_of(const Tensor& x, const Plan& p, Shape& moved, Shape& order) {
 
 Tensor prod(At x, const Axes& axes, bool keepdim) {
   const Plan p = plan_of("prod", *x, axes);
-  const Tensor y = reduced("prod", *x, p, keepdim, [&](auto* in, const ReduceShape& s, auto* out) {
-    GRADUS_RUN(x->device(), prod(in, s, out));
+  if (x->dtype() == DType::bf16)
+    return of_widened(x, [&](At v) { return prod(v, axes, keepdim); }).to(DType::bf16, x.here);
+  const Tensor y = with_float("prod", x->dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    Tensor result = empty(p.result(keepdim), x->dtype(), x->device());
+    if (result.numel())
+      GRADUS_RUN(x->device(), prod(pointer<T>(*x), loops_of(*x, p), out_pointer<T>(result)));
+    return result;
   });
   return record("prod", x.here, y, wrt(x, [x = saved(x), p](const Tensor& g) {
                   Shape moved, order;
@@ -218,17 +246,25 @@ Tensor logsumexp(At x, const Axes& axes, bool keepdim) {
         GRADUS_RUN(x->device(), logsumexp(in, s, out));
       });
   // The gradient is softmax(x); nothing at all (-inf) has gradient 0.
-  return record("logsumexp", x.here, y, wrt(x, [x = saved(x), p](const Tensor& g, const Tensor& y) {
-                  const Tensor shift = reshape(y, p.kept_ones);
-                  const Tensor safe =
-                      where(shift == -std::numeric_limits<double>::infinity(), 0.0, shift);
-                  return exp(*x - safe) * reshape(g, p.kept_ones);
-                }));
+  return record(
+      "logsumexp", x.here, y, wrt(x, [x = saved(x), p, axes](const Tensor& g, const Tensor& y) {
+        // Of a result in bf16 too little is left to be subtracted.
+        const auto rule = [&](const Tensor& x, const Tensor& g, const Tensor& y) {
+          const Tensor shift = reshape(y, p.kept_ones);
+          const Tensor safe = where(shift == -std::numeric_limits<double>::infinity(), 0.0, shift);
+          return exp(x - safe) * reshape(g, p.kept_ones);
+        };
+        const Tensor from = detail::widened(*x);
+        const bool rounded = g.dtype() == DType::bf16;
+        return in_float(g.dtype(), rule, from, g, rounded ? logsumexp(from, axes) : y);
+      }));
 }
 
 Tensor argmax(At x, std::int64_t axis, bool keepdim) {
   const Plan p = plan_of("argmax", *x, Axes(axis));
   require_elements("argmax", *x, p);
+  if (x->dtype() == DType::bf16)
+    return of_widened(x, [&](At v) { return argmax(v, axis, keepdim); });
   Tensor y = empty(p.result(keepdim), DType::i64, x->device());
   with_float("argmax", x->dtype(), [&](auto zero) {
     if (y.numel())
@@ -246,6 +282,8 @@ Tensor argmax(At x) {
 Tensor cumsum(At x, std::int64_t axis) {
   detail::require_floating("cumsum", *x);
   const int a = checked_axis("cumsum", axis, x->dim());
+  if (x->dtype() == DType::bf16)
+    return of_widened(x, [&](At v) { return cumsum(v, axis); }).to(DType::bf16, x.here);
   std::int64_t outer = 1, inner = 1;
   for (int i = 0; i < a; ++i) outer *= x->shape()[i];
   for (int i = a + 1; i < x->dim(); ++i) inner *= x->shape()[i];

@@ -3,6 +3,7 @@
 #include "gradus/kernels/softmax.h"
 
 #include "gradus/autograd/ops.h"
+#include "gradus/autograd/precision.h"
 #include "gradus/kernels/index.h"
 #include "gradus/tensor/copy.h"
 #include "gradus/tensor/dispatch.h"
@@ -10,6 +11,7 @@
 namespace gradus {
 namespace {
 
+using detail::in_float;
 using detail::out_pointer;
 using detail::pointer;
 
@@ -31,7 +33,7 @@ template <class Kernel>
 Tensor row_map(const Tensor& x, Kernel kernel) {
   const Tensor in = detail::contiguous_value(x);
   Tensor y = empty(x.shape(), x.dtype(), x.device());
-  with_float("softmax", x.dtype(), [&](auto zero) {
+  detail::with_stored("softmax", x.dtype(), [&](auto zero) {
     using T = decltype(zero);
     if (y.numel()) kernel(pointer<T>(in), row_count(y), y.size(-1), out_pointer<T>(y));
   });
@@ -51,7 +53,10 @@ Tensor row_gradient(const Tensor& y, const Tensor& g, Kernel kernel) {
 Tensor softmax_rows(At x) {
   const Tensor y = row_map(*x, [&](auto... a) { GRADUS_RUN(x->device(), softmax(a...)); });
   return record("softmax", x.here, y, wrt(x, [](const Tensor& g, const Tensor& y) {
-                  if (is_recording()) return y * (g - sum(g * y, -1, true));
+                  const auto rule = [](const Tensor& g, const Tensor& y) {
+                    return y * (g - sum(g * y, -1, true));
+                  };
+                  if (is_recording()) return in_float(g.dtype(), rule, g, y);
                   return row_gradient(
                       y, g, [&](auto... a) { GRADUS_RUN(g.device(), softmax_vjp(a...)); });
                 }));
@@ -60,7 +65,10 @@ Tensor softmax_rows(At x) {
 Tensor log_softmax_rows(At x) {
   const Tensor y = row_map(*x, [&](auto... a) { GRADUS_RUN(x->device(), log_softmax(a...)); });
   return record("log_softmax", x.here, y, wrt(x, [](const Tensor& g, const Tensor& y) {
-                  if (is_recording()) return g - exp(y) * sum(g, -1, true);
+                  const auto rule = [](const Tensor& g, const Tensor& y) {
+                    return g - exp(y) * sum(g, -1, true);
+                  };
+                  if (is_recording()) return in_float(g.dtype(), rule, g, y);
                   return row_gradient(
                       y, g, [&](auto... a) { GRADUS_RUN(g.device(), log_softmax_vjp(a...)); });
                 }));
@@ -76,34 +84,39 @@ Tensor log_softmax(At x, std::int64_t axis) {
 
 namespace detail {
 
-// Loss of each row. Definition: -gather(log_softmax(x), target).
+// Loss of each row, of bf16 in f32. Definition: -gather(log_softmax(x), target).
 Tensor cross_entropy_rows(At x, At target) {
   const Tensor in = contiguous_value(*x), classes = contiguous_value(*target);
   const std::int64_t rows = x->size(0), n = x->size(1);
-  Tensor loss = empty({rows}, x->dtype(), x->device());
-  const Tensor lse = empty({rows}, x->dtype(), x->device());
-  with_float("cross_entropy", x->dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  const DType dtype = x->dtype() == DType::f64 ? DType::f64 : DType::f32;
+  Tensor loss = empty({rows}, dtype, x->device());
+  const Tensor lse = empty({rows}, dtype, x->device());
+  with_stored("cross_entropy", x->dtype(), [&](auto zero) {
+    using S = decltype(zero);
+    using T = computed<S>;
     if (rows)
-      GRADUS_RUN(x->device(), cross_entropy(pointer<T>(in), pointer<std::int64_t>(classes), rows, n,
-                                            out_pointer<T>(loss), out_pointer<T>(lse)));
+      GRADUS_RUN(x->device(), cross_entropy<S>(pointer<S>(in), pointer<std::int64_t>(classes), rows,
+                                               n, out_pointer<T>(loss), out_pointer<T>(lse)));
   });
   return record("cross_entropy", x.here, loss,
                 wrt(x, [x = saved(x), classes = saved(classes), lse = saved(lse)](const Tensor& g) {
                   const std::int64_t rows = x->size(0), n = x->size(1);
-                  if (is_recording())
-                    return (softmax(*x, 1) - one_hot(*classes, n, x->dtype())) * g.unsqueeze(1);
+                  const auto rule = [&](const Tensor& x) {
+                    return (softmax(x, 1) - one_hot(*classes, n, x.dtype())) * g.unsqueeze(1);
+                  };
+                  if (is_recording()) return in_float(x->dtype(), rule, *x);
                   const Tensor in = contiguous_value(*x);
                   const bool one = g.strides()[0] == 0;
                   const Tensor gradient = one ? g : contiguous_value(g);
                   Tensor dx = empty(x->shape(), x->dtype(), x->device());
-                  with_float("cross_entropy", x->dtype(), [&](auto zero) {
-                    using T = decltype(zero);
+                  with_stored("cross_entropy", x->dtype(), [&](auto zero) {
+                    using S = decltype(zero);
+                    using T = computed<S>;
                     if (rows)
-                      GRADUS_RUN(x->device(),
-                                 cross_entropy_vjp(pointer<T>(in), pointer<std::int64_t>(*classes),
-                                                   pointer<T>(*lse), pointer<T>(gradient),
-                                                   one ? 0 : 1, rows, n, out_pointer<T>(dx)));
+                      GRADUS_RUN(x->device(), cross_entropy_vjp<S>(
+                                                  pointer<S>(in), pointer<std::int64_t>(*classes),
+                                                  pointer<T>(*lse), pointer<T>(gradient),
+                                                  one ? 0 : 1, rows, n, out_pointer<S>(dx)));
                   });
                   return dx;
                 }));

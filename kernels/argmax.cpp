@@ -29,7 +29,7 @@ struct Best {
 // of a leaf is cheap, its place is looked for only where it is the best so far.
 template <class L, class T>
 GRADUS_INLINE Best<T> best_of_row(const T* x, const ReduceShape& s, Index from, Index to) {
-  Elements<T> elements(x, s.reduced, s.reduced_stride, from);
+  Elements<T> elements(Stored<T>(x), s.reduced, s.reduced_stride, from);
   T buffer[leaf_size];
   Best<T> best;
   best.at = from;

@@ -4,6 +4,8 @@
 #include <array>
 #include <cstring>
 
+#include "gradus/kernels/conversion.h"
+#include "gradus/kernels/copy.h"
 #include "gradus/kernels/cpu/pool.h"
 #include "gradus/kernels/cpu/simd.h"
 
@@ -82,22 +84,30 @@ void gather(const Nest& nest, int k, const From* x, std::int64_t begin, std::int
     if (step == 0) {
       std::fill_n(out + at, length, static_cast<To>(*p));
     } else if (step == 1) {
-      std::copy_n(p, length, out + at);
+      if constexpr (std::is_same_v<From, bf16>)
+        convert(p, length, out + at);
+      else
+        std::copy_n(p, length, out + at);
     } else {
       for (std::int64_t i = 0; i < length; ++i) out[at + i] = static_cast<To>(p[i * step]);
     }
   });
 }
 
-// Operands of one block as plain pointers, in place where they are contiguous along it.
-template <class T>
+// Operands of one block as plain pointers, in place where they are contiguous along it and need no
+// conversion. S is how elements are stored.
+template <class S>
 class Blocks {
  public:
+  using T = computed<S>;
+  static constexpr bool in_place = std::is_same_v<S, T>;
+  static constexpr std::int64_t result_elements = in_place ? 1 : block_elements<T>;
+
   Blocks(const Nest& nest, std::span<const MapInput> inputs) : nest_(nest), inputs_(inputs) {
     for (std::size_t k = 0; k < inputs.size(); ++k) {
       const int i = static_cast<int>(k);
-      whole_[k] = !inputs[k].boolean && nest.contiguous(i);
-      by_row_[k] = !inputs[k].boolean && nest.inner(i) == 1;
+      whole_[k] = in_place && !inputs[k].boolean && nest.contiguous(i);
+      by_row_[k] = in_place && !inputs[k].boolean && nest.inner(i) == 1;
       all_whole_ = all_whole_ && whole_[k];
     }
   }
@@ -121,7 +131,7 @@ class Blocks {
         x[k] = buffer_[k];
         continue;
       }
-      const T* data = static_cast<const T*>(inputs_[k].data);
+      const S* data = static_cast<const S*>(inputs_[k].data);
       if (whole_[k]) {
         x[k] = data + begin;
       } else if (by_row_[k] && one_row) {
@@ -158,39 +168,48 @@ Nest make_nest(const Extents& extents, std::span<const MapInput> inputs) {
 
 }  // namespace
 
-template <class T>
+template <class S>
 void map(MapLoop loop, const void* formula, const Extents& extents,
-         std::span<const MapInput> inputs, T* y) {
+         std::span<const MapInput> inputs, S* y) {
+  using T = computed<S>;
+  constexpr bool in_place = Blocks<S>::in_place;
   const std::int64_t n = extents.count();
   if (n == 0) return;
   Nest nest = make_nest(extents, inputs);
   nest.merge();
   const bool stream = n * static_cast<std::int64_t>(sizeof(T)) >= stream_bytes && aligned(y);
   for_tiles(n, [&](std::int64_t, std::int64_t begin, std::int64_t end) {
-    Blocks<T> blocks(nest, inputs);
+    Blocks<S> blocks(nest, inputs);
     const void* x[max_operands];
-    if (blocks.all_whole()) {
+    alignas(64) T result[Blocks<S>::result_elements];
+    if (in_place && blocks.all_whole()) {
       blocks.load(begin, end - begin, x);
       return loop(formula, x, y + begin, end - begin, stream);
     }
     for (std::int64_t at = begin; at < end;) {
       const std::int64_t length = blocks.length(at, end);
       blocks.load(at, length, x);
-      loop(formula, x, y + at, length, stream && aligned(y + at));
+      if constexpr (in_place) {
+        loop(formula, x, y + at, length, stream && aligned(y + at));
+      } else {
+        loop(formula, x, result, length, false);
+        convert(result, length, y + at);
+      }
       at += length;
     }
   });
 }
 
-template <class T>
+template <class S>
 void map_to_bool(MapLoop loop, const void* formula, const Extents& extents,
                  std::span<const MapInput> inputs, bool* y) {
+  using T = computed<S>;
   const std::int64_t n = extents.count();
   if (n == 0) return;
   Nest nest = make_nest(extents, inputs);
   nest.merge();
   for_tiles(n, [&](std::int64_t, std::int64_t begin, std::int64_t end) {
-    Blocks<T> blocks(nest, inputs);
+    Blocks<S> blocks(nest, inputs);
     const void* x[max_operands];
     alignas(64) T result[block_elements<T>];
     for (std::int64_t at = begin; at < end;) {
@@ -257,10 +276,12 @@ std::int64_t map_gradient_scratch(const Extents& extents, std::span<const MapGra
   return bytes;
 }
 
-template <class T>
+template <class S>
 void map_gradient(GradientLoop loop, const void* formula, const Extents& extents,
                   std::span<const MapInput> inputs, std::span<const MapGradient> gradients,
                   void* scratch) {
+  using T = computed<S>;
+  constexpr bool in_place = Blocks<S>::in_place;
   const std::int64_t n = extents.count();
   const std::int64_t tiles = tiles_of(n);
   Nest nest = make_nest(extents, inputs);
@@ -278,20 +299,20 @@ void map_gradient(GradientLoop loop, const void* formula, const Extents& extents
   bool any_sum = free != scratch;
 
   for_tiles(n, [&](std::int64_t tile, std::int64_t begin, std::int64_t end) {
-    Blocks<T> blocks(nest, inputs);
+    Blocks<S> blocks(nest, inputs);
     const void* x[max_operands];
     void* d[max_map_inputs] = {};
     alignas(64) T buffer[max_map_inputs][block_elements<T>];
     for (std::size_t k = 0; k < gradients.size(); ++k)
       if (sums[k].partial) std::fill_n(sums[k].partial + tile * sums[k].count, sums[k].count, 0.0);
     for (std::int64_t at = begin; at < end;) {
-      const bool whole = blocks.all_whole() && !any_sum;
+      const bool whole = in_place && blocks.all_whole() && !any_sum;
       const std::int64_t length = whole ? end - at : blocks.length(at, end);
       blocks.load(at, length, x);
-      bool stream = n * static_cast<std::int64_t>(sizeof(T)) >= stream_bytes;
+      bool stream = in_place && n * static_cast<std::int64_t>(sizeof(T)) >= stream_bytes;
       for (std::size_t k = 0; k < gradients.size(); ++k) {
         if (!gradients[k].data) continue;
-        d[k] = sums[k].partial ? buffer[k] : static_cast<T*>(gradients[k].data) + at;
+        d[k] = sums[k].partial || !in_place ? buffer[k] : static_cast<T*>(gradients[k].data) + at;
         stream = stream && !sums[k].partial && aligned(d[k]);
       }
       loop(formula, x, d, length, stream);
@@ -301,17 +322,19 @@ void map_gradient(GradientLoop loop, const void* formula, const Extents& extents
             add_block(nest, first + static_cast<int>(k), buffer[k], at, length,
                       sums[k].partial + tile * sums[k].count);
           });
+        else if (!in_place && d[k])
+          convert(buffer[k], length, static_cast<S*>(gradients[k].data) + at);
       at += length;
     }
   });
 
   for (std::size_t k = 0; k < gradients.size(); ++k) {
     if (!sums[k].partial) continue;
-    T* out = static_cast<T*>(gradients[k].data);
+    S* out = static_cast<S*>(gradients[k].data);
     for (std::int64_t i = 0; i < sums[k].count; ++i) {
       double total = 0;
       for (std::int64_t t = 0; t < tiles; ++t) total += sums[k].partial[t * sums[k].count + i];
-      out[i] = static_cast<T>(total);
+      out[i] = converted<S>(total);
     }
   }
 }
@@ -322,8 +345,11 @@ void map_gradient(GradientLoop loop, const void* formula, const Extents& extents
                                bool*);
 GRADUS_INSTANTIATE(float)
 GRADUS_INSTANTIATE(double)
+GRADUS_INSTANTIATE(bf16)
 GRADUS_INSTANTIATE(std::int32_t)
 GRADUS_INSTANTIATE(std::int64_t)
+template void map_gradient<bf16>(GradientLoop, const void*, const Extents&,
+                                 std::span<const MapInput>, std::span<const MapGradient>, void*);
 template void map_gradient<float>(GradientLoop, const void*, const Extents&,
                                   std::span<const MapInput>, std::span<const MapGradient>, void*);
 template void map_gradient<double>(GradientLoop, const void*, const Extents&,

@@ -1,8 +1,8 @@
 // Maps: a formula over any number of broadcast, strided inputs, and the gradient of one.
 //
-// Only the innermost loop is a template of the formula (map_loops.h); what walks the shapes is not.
-// The walk cuts the elements into tiles for the pool. Inputs that are not contiguous along a tile
-// pass through a buffer in L1, so there is one loop for every layout.
+// Only the innermost loop is a template of the formula (map_loops.h), not what walks the shapes and
+// cuts tiles for the pool. What is not contiguous along a tile passes through a buffer in L1, so
+// there is one loop for every layout; so does all of bf16, whose loop is that of float.
 #pragma once
 
 #include <span>
@@ -37,7 +37,7 @@ struct MapGradient {
 
 namespace cpu {
 
-// y is contiguous over the extents. T: float, double, int32_t, int64_t.
+// y is contiguous over the extents. T: float, double, bf16, int32_t, int64_t.
 template <class T>
 GRADUS_API void map(MapLoop loop, const void* formula, const Extents& extents,
                     std::span<const MapInput> inputs, T* y);
@@ -49,8 +49,8 @@ GRADUS_API void map_to_bool(MapLoop loop, const void* formula, const Extents& ex
 // Bytes of scratch memory for map_gradient.
 GRADUS_API std::int64_t map_gradient_scratch(const Extents& extents,
                                              std::span<const MapGradient> gradients);
-// inputs: g, the map's inputs, its output. T: float or double. Sums run in double, in the order of
-// the tiles.
+// inputs: g, the map's inputs, its output. T: float, double or bf16. Sums run in double, in the
+// order of the tiles, and are rounded once.
 template <class T>
 GRADUS_API void map_gradient(GradientLoop loop, const void* formula, const Extents& extents,
                              std::span<const MapInput> inputs,

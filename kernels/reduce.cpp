@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdlib>
 
+#include "gradus/kernels/copy.h"
 #include "gradus/kernels/cpu/fold.h"
 #include "gradus/kernels/cpu/pool.h"
 #include "gradus/kernels/cpu/walk.h"
@@ -62,6 +63,7 @@ constexpr Index tile_elements = 1 << 16;
 constexpr Index max_partials = 8192;
 constexpr Index column_block = 256;
 constexpr Index column_leaf = 64;
+constexpr Index most_staged = 1024;  // outputs that are computed before they are stored
 
 struct Value {
   template <class L>
@@ -83,16 +85,18 @@ struct ShiftedExp {
 };
 
 // One reduction's operands, the layout of its loops, and how its work is cut: into tiles of
-// `outputs` outputs, or, where those are few and long, into `chunks` of the reduced loops.
+// `outputs` outputs, or, where those are few and long, into `chunks` of the reduced loops. What is
+// stored in bf16 is read through buffers in L1.
 template <class T>
 class Reduction {
  public:
-  Reduction(const T* x, const ReduceShape& shape)
+  template <class S>
+  Reduction(const S* x, const ReduceShape& shape)
       : x_(x),
         s_(in_memory_order(shape)),
         outputs_(s_.kept.count()),
         terms_(s_.reduced.count()),
-        end_(x) {
+        end_(x_.plain) {
     if (terms_ == 0) s_.reduced.rank = 0;
     tile_ = std::max<Index>(1, outputs_);
     if (outputs_ == 0 || terms_ == 0) return;
@@ -101,6 +105,10 @@ class Reduction {
     };
     columns_ =
         innermost(s_.reduced, s_.reduced_stride) != 1 && innermost(s_.kept, s_.kept_stride) == 1;
+    if (x_.half) {
+      cut();
+      return;
+    }
     for (int i = 0; i < s_.kept.rank; ++i)
       end_ += std::max<Index>(0, s_.kept_stride[i] * (s_.kept.size[i] - 1));
     for (int i = 0; i < s_.reduced.rank; ++i)
@@ -186,15 +194,19 @@ class Reduction {
 
   // Terms [from, to) of the output whose elements start at x.
   template <class L, class Term, class Op>
-  GRADUS_INLINE T reduce_row(const T* x, Index from, Index to, L parameter) const {
+  GRADUS_INLINE T reduce_row(Stored<T> x, Index from, Index to, L parameter) const {
     Elements<T> elements(x, s_.reduced, s_.reduced_stride, from);
     Cascade<Op, L> cascade;
     T buffer[leaf_size];
     while (from < to) {
-      const T *leaf = elements.here(), *end = end_;
+      const T *leaf, *end = end_;
       Index n = std::min(leaf_size, to - from);
-      if (const Index run = elements.run(n); run == n || run >= 64) {
-        elements.skip(n = run);
+      const Index run = elements.run(n);
+      const bool long_run = run == n || run >= 64;
+      if (long_run) n = run;
+      if (long_run && !x.half) {
+        leaf = elements.here();
+        elements.skip(n);
       } else {
         elements.copy(n, buffer);
         leaf = buffer, end = buffer + leaf_size;
@@ -209,9 +221,10 @@ class Reduction {
 
   // Terms [from, to) of n neighbouring outputs: rows of x are folded into a row of partial results
   // in L1, and leaves of column_leaf rows combined pairwise, as in Cascade. Registers beyond the
-  // n-th column hold what is there; at the end of the memory rows move to a spare place.
+  // n-th column hold what is there; at the end of the memory rows move to a spare place, and so do
+  // all that are converted.
   template <class L, class Term, class Op>
-  GRADUS_INLINE void reduce_columns(const T* x, Index n, Index from, Index to, const T* parameter,
+  GRADUS_INLINE void reduce_columns(Stored<T> x, Index n, Index from, Index to, const T* parameter,
                                     T* y) const {
     constexpr Index S = L::size, group = 4;
     const Index padded = (n + S - 1) / S * S;
@@ -224,8 +237,12 @@ class Reduction {
     const T* q[group];
     Walk walk(s_.reduced.size, s_.reduced_stride, s_.reduced.rank, from);
     const auto next_row = [&](Index i) GRADUS_LAMBDA {
-      q[i] = x + walk.offset();
-      if (end_ - q[i] < padded) q[i] = std::copy_n(q[i], n, spare[i]) - n;
+      if (x.half) {
+        q[i] = converted_row(x.half + walk.offset(), n, spare[i]);
+      } else {
+        q[i] = x.plain + walk.offset();
+        if (end_ - q[i] < padded) q[i] = std::copy_n(q[i], n, spare[i]) - n;
+      }
       walk.next();
     };
     std::uint64_t leaves = 0;
@@ -264,26 +281,49 @@ class Reduction {
     std::copy_n(total, n, y);
   }
 
-  const T* x_;
+  static const T* converted_row(const bf16* x, Index n, T* to) {
+    if constexpr (std::is_same_v<T, float>) convert(x, n, to);
+    return to;
+  }
+
+  Stored<T> x_;
   ReduceShape s_;
   Index outputs_, terms_;
-  const T* end_;  // of the memory that may be read
+  const T* end_;  // of the memory that may be read where it lies
   bool columns_ = false;
   Index tile_ = 1, chunks_ = 1, chunk_ = 0;
 };
 
-template <class Op, class T>
-void reduce(const T* x, const ReduceShape& shape, T* y) {
+// Results as they are stored.
+template <class T, class S>
+void store(const T* result, Index n, S* y) {
+  if constexpr (std::is_same_v<S, T>)
+    std::copy_n(result, n, y);
+  else
+    convert(result, n, y);
+}
+
+template <class Op, class S, class Y>
+void reduce(const S* x, const ReduceShape& shape, Y* y) {
+  using T = computed<S>;
   const Reduction<T> r(x, shape);
-  r.for_outputs(r.outputs(), [&](Index begin, Index end) {
-    r.template reduce<Value, Op>(begin, end, nullptr, y + begin);
-  });
+  if constexpr (std::is_same_v<Y, T>) {
+    r.for_outputs(r.outputs(), [&](Index begin, Index end) {
+      r.template reduce<Value, Op>(begin, end, nullptr, y + begin);
+    });
+  } else {
+    r.for_outputs(most_staged, [&](Index begin, Index end) {
+      T result[most_staged];
+      r.template reduce<Value, Op>(begin, end, nullptr, result);
+      store(result, end - begin, y + begin);
+    });
+  }
 }
 
 }  // namespace
 
-template <class T>
-void sum(const T* x, const ReduceShape& shape, T* y) {
+template <class T, class Y>
+void sum(const T* x, const ReduceShape& shape, Y* y) {
   reduce<Sum>(x, shape, y);
 }
 
@@ -304,46 +344,55 @@ void min(const T* x, const ReduceShape& shape, T* y) {
   reduce<Min>(x, shape, y);
 }
 
-template <class T>
-void variance(const T* x, const ReduceShape& shape, double correction, T* mean, T* y) {
+template <class S>
+void variance(const S* x, const ReduceShape& shape, double correction, S* mean, S* y) {
+  using T = computed<S>;
   const Reduction<T> r(x, shape);
   const double n = static_cast<double>(r.terms());
   // A mean of nothing is 0/0; with too few elements the variance is infinite or 0/0, never
   // negative.
   const double freedom = std::max(0.0, n - correction);
-  r.for_outputs(r.outputs(), [&](Index begin, Index end) {
-    r.template reduce<Value, Sum>(begin, end, nullptr, mean + begin);
-    for (Index o = begin; o < end; ++o) mean[o] = static_cast<T>(mean[o] / n);
-    r.template reduce<SquaredDeviation, Sum>(begin, end, mean + begin, y + begin);
-    for (Index o = begin; o < end; ++o) y[o] = static_cast<T>(y[o] / freedom);
+  r.for_outputs(most_staged, [&](Index begin, Index end) {
+    T means[most_staged], squares[most_staged];
+    r.template reduce<Value, Sum>(begin, end, nullptr, means);
+    for (Index i = 0; i < end - begin; ++i) means[i] = static_cast<T>(means[i] / n);
+    r.template reduce<SquaredDeviation, Sum>(begin, end, means, squares);
+    for (Index i = 0; i < end - begin; ++i) squares[i] = static_cast<T>(squares[i] / freedom);
+    store(means, end - begin, mean + begin);
+    store(squares, end - begin, y + begin);
   });
 }
 
-template <class T>
-void logsumexp(const T* x, const ReduceShape& shape, T* y) {
-  constexpr Index limit = 1024;
+template <class S>
+void logsumexp(const S* x, const ReduceShape& shape, S* y) {
+  using T = computed<S>;
   const Reduction<T> r(x, shape);
-  r.for_outputs(limit, [&](Index begin, Index end) {
-    T shift[limit];
+  r.for_outputs(most_staged, [&](Index begin, Index end) {
+    T shift[most_staged], sums[most_staged];
+    const Index n = end - begin;
     r.template reduce<Value, Max>(begin, end, nullptr, shift);
     // An infinite maximum is the result by itself: unshifted, exp and log carry it through.
-    for (Index o = begin; o < end; ++o)
-      if (!std::isfinite(shift[o - begin])) shift[o - begin] = 0;
-    r.template reduce<ShiftedExp, Sum>(begin, end, shift, y + begin);
-    for (Index o = begin; o < end; ++o) y[o] = std::log(y[o]) + shift[o - begin];
+    for (Index i = 0; i < n; ++i)
+      if (!std::isfinite(shift[i])) shift[i] = 0;
+    r.template reduce<ShiftedExp, Sum>(begin, end, shift, sums);
+    for (Index i = 0; i < n; ++i) sums[i] = std::log(sums[i]) + shift[i];
+    store(sums, n, y + begin);
   });
 }
 
 #define GRADUS_INSTANTIATE(T)                                           \
   template void sum(const T*, const ReduceShape&, T*);                  \
-  template void prod(const T*, const ReduceShape&, T*);                 \
   template void max(const T*, const ReduceShape&, T*);                  \
   template void min(const T*, const ReduceShape&, T*);                  \
   template void variance(const T*, const ReduceShape&, double, T*, T*); \
   template void logsumexp(const T*, const ReduceShape&, T*);
 GRADUS_INSTANTIATE(float)
 GRADUS_INSTANTIATE(double)
+GRADUS_INSTANTIATE(bf16)
 #undef GRADUS_INSTANTIATE
+template void sum(const bf16*, const ReduceShape&, float*);
+template void prod(const float*, const ReduceShape&, float*);
+template void prod(const double*, const ReduceShape&, double*);
 
 }  // namespace cpu
 }  // namespace gradus

@@ -48,9 +48,9 @@ struct StoreLogarithm {
 
 }  // namespace
 
-template <class T>
-void sum(const T* x, const ReduceShape& shape, T* y) {
-  reduce<SumOf<computed<T>>>(x, in_memory_order(shape), Store<T>{y});
+template <class T, class Y>
+void sum(const T* x, const ReduceShape& shape, Y* y) {
+  reduce<SumOf<computed<T>>>(x, in_memory_order(shape), Store<Y>{y});
 }
 
 template <class T>
@@ -106,6 +106,7 @@ GRADUS_INSTANTIATE(float)
 GRADUS_INSTANTIATE(double)
 GRADUS_INSTANTIATE(bf16)
 #undef GRADUS_INSTANTIATE
+template void sum(const bf16*, const ReduceShape&, float*);
 template void prod(const float*, const ReduceShape&, float*);
 template void prod(const double*, const ReduceShape&, double*);
 template void argmax(const float*, const ReduceShape&, std::int64_t*);

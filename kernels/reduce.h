@@ -2,6 +2,7 @@
 // tiles follow from the sizes alone, so the bits do not depend on the number of threads.
 #pragma once
 
+#include "gradus/kernels/bf16.h"
 #include "gradus/kernels/kernel.h"
 
 namespace gradus {
@@ -25,7 +26,9 @@ GRADUS_API ReduceShape in_memory_order(const ReduceShape&);
 
 // y has one element for each output, contiguous. x and y must not overlap. Nothing is reduced: sum
 // and logsumexp take their empty values 0 and -inf, prod 1; max, min and argmax require an element.
-GRADUS_KERNEL(template <class T> void sum(const T* x, const ReduceShape&, T* y))
+// T is float or double, and but for prod and argmax bf16, computed in float and rounded once.
+// Y is T, or float where T is bf16.
+GRADUS_KERNEL(template <class T, class Y> void sum(const T* x, const ReduceShape&, Y* y))
 GRADUS_KERNEL(template <class T> void prod(const T* x, const ReduceShape&, T* y))
 
 // A NaN among the elements is the result.

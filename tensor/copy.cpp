@@ -137,8 +137,7 @@ void require_dtype(const char* operation, const Tensor& t, DType dtype, const ch
 
 void require_floating(const char* operation, const Tensor& t) {
   require_defined(operation, t);
-  require(t.dtype() == DType::f32 || t.dtype() == DType::f64, operation, ": takes f32 or f64, got ",
-          t.dtype());
+  require(is_floating(t.dtype()), operation, ": takes f32, f64 or bf16, got ", t.dtype());
 }
 
 }  // namespace gradus::detail

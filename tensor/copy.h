@@ -69,7 +69,7 @@ void require_defined(const char* operation, const Tensor& t);
 GRADUS_API void require_same_dtype(const char* operation, const Tensor& a, const Tensor& b);
 GRADUS_API void require_dtype(const char* operation, const Tensor& t, DType dtype,
                               const char* what);
-GRADUS_API void require_floating(const char* operation, const Tensor& t);
+GRADUS_API void require_floating(const char* operation, const Tensor& t);  // f32, f64 or bf16
 GRADUS_API void require_same_device(const char* operation, const Tensor& a, const Tensor& b);
 
 }  // namespace gradus::detail

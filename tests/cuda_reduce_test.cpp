@@ -68,7 +68,7 @@ void check(const std::vector<T>& memory, const Window& w, unsigned axes, std::in
       return std::isnan(expected) ? std::isnan(as_double(y)) : as_double(y) == expected;
     return std::abs(as_double(y) - expected) <= tolerance + rounding * std::abs(expected);
   };
-  const auto sums = on_device(emulated::sum<T>), lses = on_device(emulated::logsumexp<T>);
+  const auto sums = on_device(emulated::sum<T, T>), lses = on_device(emulated::logsumexp<T>);
   std::vector<T> means;
   const auto vars = on_device([&](const T* a, const ReduceShape& shape, T* y) {
     const EmulatedArray<T> mu(outputs);

@@ -2,6 +2,7 @@
 #include "gradus/kernels/cpu/isa.h"
 #include "gradus/kernels/cpu/pool.h"
 #include "gradus/tests/ops.h"
+#include "gradus/tests/rounding.h"
 
 namespace gradus::test {
 namespace {
@@ -52,40 +53,6 @@ TEST_F(Determinism, TheSameTwice) {
   });
 }
 
-// sum of the magnitudes of the terms of each element of f(x): |y| + sum_i |x_i dy/dx_i|, in f64.
-std::vector<double> terms_of(const TensorsFunction& f, const Tensors& x) {
-  const Tensor y = f(x);
-  std::vector<double> terms = doubles(y);
-  for (double& t : terms) t = std::abs(t);
-  const std::size_t rows = terms.size();
-  const Tensors j = jacobian(f, x);
-  for (std::size_t i = 0; i < x.size(); ++i) {
-    const std::vector<double> d = doubles(j[i]), v = doubles(x[i]);
-    for (std::size_t r = 0; r < rows; ++r)
-      for (std::size_t c = 0; c < v.size(); ++c) terms[r] += std::abs(d[r * v.size() + c] * v[c]);
-  }
-  return terms;
-}
-
-testing::AssertionResult within_single(const Tensor& y, const Tensor& exact,
-                                       const std::vector<double>& terms, std::int64_t length,
-                                       double unit) {
-  const std::vector<double> a = doubles(y), b = doubles(exact);
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    const double bound = (4 + 2 * std::sqrt(static_cast<double>(length))) * unit * terms[i];
-    if (!(std::abs(a[i] - b[i]) <= bound))
-      return testing::AssertionFailure()
-             << "element " << i << ": " << testing::PrintToString(a[i]) << " against "
-             << testing::PrintToString(b[i]) << ", bound " << bound;
-  }
-  return testing::AssertionSuccess();
-}
-
-std::int64_t length_of(const Row& row, const Tensors& x) {
-  const NoGrad off;
-  return row.length ? row.length(x, row.f(x)) : 1;
-}
-
 // Inputs that f32 holds exactly, so that only the kernels differ.
 Tensors rounded(const Tensors& x) {
   Tensors list;
@@ -104,8 +71,7 @@ TEST_F(Determinism, SingleAgainstDoubleInEveryInstructionSet) {
         if (x[0].numel() == 0) continue;
         Tensors single;
         for (const Tensor& t : x) single.push_back(t.to(f32));
-        EXPECT_TRUE(within_single(row.f(single), row.f(x), terms_of(row.f, x), length_of(row, x),
-                                  std::ldexp(1.0, -24)))
+        EXPECT_TRUE(within_single(row.f(single), row.f(x), terms_of(row.f, x), length_of(row, x)))
             << "call " << call;
         // The gradient is a composite of its own, of the inputs and the output's gradient.
         const Tensor u = rounded({sample_of({}, {row.f(x).shape()}, 9)[0]})[0];
@@ -117,7 +83,7 @@ TEST_F(Determinism, SingleAgainstDoubleInEveryInstructionSet) {
             return vjp(row.f, Tensors(all.begin(), all.end() - 1)).pullback(all.back())[k];
           };
           EXPECT_TRUE(within_single(g(single_with_u), g(with_u), terms_of(g, with_u),
-                                    2 * length_of(row, x) + u.numel(), std::ldexp(1.0, -24)))
+                                    2 * length_of(row, x) + u.numel()))
               << "call " << call << ", gradient " << k;
         }
       }

@@ -44,6 +44,8 @@ struct Row {
   TensorsFunction definition = {};
 
   bool differentiable = true;
+  bool one_rounding =
+      false;               // in bf16: what f32 gives, rounded once; so is all that is elementwise
   bool any_dtype = false;  // moves or counts elements of any dtype
   bool matrices = false;   // f makes its first input a regular matrix; NaN in one is refused
   bool views = false;      // its result shares memory

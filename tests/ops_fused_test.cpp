@@ -215,6 +215,7 @@ void push_softmax(std::vector<Row>& rows) {
   for (int axis : {-1, 0}) {
     Row row;
     row.name = "softmax";
+    row.one_rounding = true;
     row.detail = axis ? "axis -1" : "axis 0";
     row.f = [axis](const Tensors& x) { return softmax(x[0], axis); };
     row.definition = [axis](const Tensors& x) {
@@ -324,6 +325,7 @@ void push_losses(std::vector<Row>& rows) {
     for (bool from_logits : {true, false}) {
       Row row;
       row.name = from_logits ? "cross_entropy" : "nll_loss";
+      row.one_rounding = true;
       row.detail = name_of(r);
       const auto f = [from_logits](const Tensor& x, const Tensor& target, LossOptions o) {
         return from_logits ? cross_entropy(x, target, o) : nll_loss(x, target, o);

@@ -71,6 +71,7 @@ void push_reduction(std::vector<Row>& rows, const char* name, Tensor (*f)(At, co
     row.large = {{47, 65, 33}};
     row.differentiable = differentiable;
     row.length = ratio;
+    row.one_rounding = true;
     row.kept = kept;
     if (&c == &cases[0])
       row.misuses = {{"axis",
@@ -170,6 +171,7 @@ void push_var(std::vector<Row>& rows) {
     row.calls = {{{2, 3, 4}}, {{3, 2, 2}}, {{2, 5, 3}}};
     row.large = {{47, 65, 33}};
     row.length = ratio;
+    row.one_rounding = true;
     row.kept = "0";
     row.misuses = {{"axis",
                     [] {
@@ -200,6 +202,7 @@ void push_matmul(std::vector<Row>& rows) {
       {{1, 1}, {1, 1}},       {{2, 0}, {0, 3}},    {{0, 3}, {3, 2}},    {{5}, {2, 5, 2}}};
   row.large = {{300, 200}, {200, 700}};
   row.length = inner;
+  row.one_rounding = true;
   row.kept = "01";
   row.misuses = {{"(64, 128) x (100, 10)",
                   [] {

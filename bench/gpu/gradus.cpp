@@ -7,9 +7,8 @@
 
 #include "../peers/vae.h"
 #include "../peers/workload.h"
-#include "gradus/kernels/gemm.h"
+#include "gradus/kernels/cuda/runtime.h"
 #include "gradus/tensor/copy.h"
-#include "gradus/tensor/dispatch.h"
 
 struct CUstream_st;
 namespace gradus::cuda {
@@ -78,25 +77,6 @@ Tensor copied(const GradusArray& array) {
   return t;
 }
 
-// bf16 is not in the public product yet: the kernel itself.
-Tensor product(const Tensor& a, const Tensor& b) {
-  if (a.dtype() != DType::bf16) return matmul(a, b);
-  require(device != Device::cpu, "matmul: bf16 is not on the CPU");
-  GemmShape s;
-  s.m = a.size(0), s.k = a.size(1), s.n = b.size(1);
-  s.transpose_a = !a.is_contiguous(), s.transpose_b = !b.is_contiguous();
-  s.lda = s.transpose_a ? s.m : s.k;
-  s.ldb = s.transpose_b ? s.k : s.n;
-  s.ldc = s.n;
-  const Tensor y = empty({s.m, s.n}, DType::bf16, device);
-  const int64_t bytes = GRADUS_RUN_ON_DEVICE(device, gemm_scratch<bf16>(s));
-  const Tensor scratch = bytes ? empty({bytes}, DType::u8, device) : Tensor();
-  GRADUS_RUN_ON_DEVICE(device, gemm<bf16>(s, 1, detail::pointer<bf16>(a), detail::pointer<bf16>(b),
-                                          0, detail::out_pointer<bf16>(y),
-                                          bytes ? detail::first_byte_mutable(scratch) : nullptr));
-  return y;
-}
-
 Call training(const Tensors& inputs) {
   struct State {
     peers::VAE model{Generator(6)};
@@ -153,7 +133,7 @@ Call call_of(const std::string& name, const Tensors& inputs) {
   }
   if (name.size() == 2) {
     const Tensor a = name[0] == 't' ? x.t() : x, b = name[1] == 't' ? y.t() : y;
-    return [=]() -> Tensors { return {product(a, b)}; };
+    return [=]() -> Tensors { return {matmul(a, b)}; };
   }
   const bool backward = name.ends_with("/backward");
   const auto f = peers::operation(name.substr(0, name.rfind('/'))).f;

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <algorithm>
+#include <type_traits>
 
+#include "gradus/kernels/copy.h"
 #include "gradus/kernels/view.h"
 
 namespace gradus::cpu {
@@ -39,19 +41,30 @@ class Walk {
   std::int64_t at_[max_rank] = {};
 };
 
+// Numbers in memory: as they are computed, or in bf16, and then they are converted in portions.
+template <class T>
+struct Stored {
+  const T* plain = nullptr;
+  const bf16* half = nullptr;
+
+  explicit Stored(const T* x) : plain(x) {}
+  explicit Stored(const bf16* x) : half(x) {}
+  Stored operator+(std::int64_t i) const { return half ? Stored(half + i) : Stored(plain + i); }
+};
+
 // The elements of a nest in order, from position `begin` on, in portions of contiguous memory.
 template <class T>
 class Elements {
  public:
-  Elements(const T* x, const Extents& e, const std::int64_t* stride, std::int64_t begin)
+  Elements(Stored<T> x, const Extents& e, const std::int64_t* stride, std::int64_t begin)
       : x_(x),
         inner_(e.rank > 0 ? e.size[e.rank - 1] : 1),
         step_(e.rank > 0 ? stride[e.rank - 1] : 1),
         at_(begin > 0 ? begin % inner_ : 0),  // short nests would notice the division
         walk_(e.size, stride, e.rank - 1, begin > 0 ? begin / inner_ : 0) {}
 
-  // How many of the next n lie side by side, and where: no copy is needed.
-  const T* here() const { return x_ + walk_.offset() + at_ * step_; }
+  // How many of the next n lie side by side, and where: unless they are in bf16, no copy is needed.
+  const T* here() const { return x_.plain + offset(); }
   std::int64_t run(std::int64_t n) const { return step_ == 1 ? std::min(n, inner_ - at_) : 0; }
   void skip(std::int64_t n) {
     at_ += n;
@@ -61,18 +74,27 @@ class Elements {
   __attribute__((noinline)) void copy(std::int64_t n, T* to) {
     while (n > 0) {
       const std::int64_t m = std::min(n, inner_ - at_);
-      const T* p = here();
-      if (step_ == 1)
-        std::copy_n(p, m, to);
+      if (x_.half)
+        widen(x_.half + offset(), m, to);
+      else if (step_ == 1)
+        std::copy_n(here(), m, to);
       else
-        for (std::int64_t i = 0; i < m; ++i) to[i] = p[i * step_];
+        for (std::int64_t i = 0; i < m; ++i) to[i] = here()[i * step_];
       skip(m);
       n -= m, to += m;
     }
   }
 
  private:
-  const T* x_;
+  std::int64_t offset() const { return walk_.offset() + at_ * step_; }
+  void widen(const bf16* x, std::int64_t n, T* to) const {
+    if constexpr (std::is_same_v<T, float>) {
+      if (step_ == 1) return convert(x, n, to);
+      for (std::int64_t i = 0; i < n; ++i) to[i] = static_cast<float>(x[i * step_]);
+    }
+  }
+
+  Stored<T> x_;
   std::int64_t inner_, step_, at_;
   Walk walk_;
 };
