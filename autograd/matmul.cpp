@@ -29,8 +29,9 @@ Operand operand(const Tensor& t) {
   return {detail::contiguous_copy(t), false, std::max<std::int64_t>(columns, 1)};
 }
 
-// y = a b (+ y with beta 1); batch axes of a and b broadcast to y's.
-void product(const Tensor& a, const Tensor& b, double beta, const Tensor& y) {
+// y = a b, and the bias added to each row unless it is undefined; batch axes of a and b broadcast
+// to y's.
+void product(const Tensor& a, const Tensor& b, const Tensor& bias, const Tensor& y) {
   const Operand x = operand(a), w = operand(b);
   GemmShape s;
   s.m = y.size(-2);
@@ -56,8 +57,11 @@ void product(const Tensor& a, const Tensor& b, double beta, const Tensor& y) {
     using T = decltype(zero);
     const std::int64_t bytes = GRADUS_RUN(y.device(), gemm_scratch<T>(s));
     const Tensor scratch = bytes ? empty({bytes}, DType::u8, y.device()) : Tensor();
-    GRADUS_RUN(y.device(), gemm<T>(s, 1, detail::pointer<T>(x.value), detail::pointer<T>(w.value),
-                                   beta, detail::out_pointer<T>(y),
+    const Tensor added = bias.defined() ? detail::contiguous_value(bias) : Tensor();
+    const Epilogue<T> epilogue{added.defined() ? detail::pointer<T>(added) : nullptr, {}};
+    GRADUS_RUN(y.device(),
+               gemm_epilogue<T, T>(s, 1, detail::pointer<T>(x.value), detail::pointer<T>(w.value),
+                                   0, detail::out_pointer<T>(y), epilogue,
                                    bytes ? detail::first_byte_mutable(scratch) : nullptr));
   });
 }
@@ -109,7 +113,7 @@ Tensor matmul(At a, At b) {
   shape.push_back(a->size(-2));
   shape.push_back(b->size(-1));
   const Tensor y = empty(shape, a->dtype(), a->device());
-  product(*a, *b, 0, y);
+  product(*a, *b, {}, y);
   return record(
       "matmul", here, y,
       wrt(a, [b = saved(b), shape = a->shape()](
@@ -137,13 +141,10 @@ Tensor linear(At x, At weight, const Tensor& bias) {
   }
   const Tensor flat = x->dim() == 2 ? *x : reshape(x, {rows, in});
   const Tensor y = empty({rows, out}, x->dtype(), x->device());
-  if (bias.defined() && y.numel())
-    detail::copy_elements(
-        bias.alias(y.shape(), detail::broadcast_strides(bias, y.shape()), bias.impl().offset), y);
   product(
       flat,
       weight->alias({in, out}, {weight->strides()[1], weight->strides()[0]}, weight->impl().offset),
-      bias.defined() ? 1 : 0, y);
+      bias, y);
   const Tensor none = bias.defined() ? bias : empty({0}, x->dtype(), x->device());
   const Tensor result =
       record("linear", x.here, y,

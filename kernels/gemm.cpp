@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "gradus/kernels/cpu/epilogue.h"
 #include "gradus/kernels/cpu/inner_product.h"
 #include "gradus/kernels/cpu/pool.h"
 #include "gradus/kernels/cpu/product.h"
@@ -23,17 +24,23 @@ void scale(T beta, T* c, Index ldc, Index rows, Index columns) {
 
 template <class T>
 void run_tile(const Product<T>& s, Range rows, Range columns, T* scratch) {
-  if (s.terms == 0)
-    return scale(s.beta, s.c + rows.begin * s.ldc + columns.begin, s.ldc, rows.size(),
-                 columns.size());
+  if (s.terms == 0) {
+    scale(s.beta, s.c + rows.begin * s.ldc + columns.begin, s.ldc, rows.size(), columns.size());
+    return with_isa([&](auto set) { finish<decltype(set)>(s, rows, columns); });
+  }
   if (s.small)  // entered on its own: a small product notices the frame of the larger ones
-    return with_isa([&](auto set) GRADUS_LAMBDA { multiply_small<decltype(set)>(s); });
+    return with_isa([&](auto set) GRADUS_LAMBDA {
+      multiply_small<decltype(set)>(s);
+      finish<decltype(set)>(s, rows, columns);
+    });
   with_isa([&](auto set) GRADUS_LAMBDA {
     using Set = decltype(set);
-    if (s.inner)
+    if (s.inner) {
       inner_product_tile<typename Set::template Lane<T>>(s, rows, columns);
-    else
+      finish<Set>(s, rows, columns);
+    } else {
       multiply_tile<Set>(s, rows, columns, scratch);
+    }
   });
 }
 
@@ -72,7 +79,9 @@ struct Plan {
   Cut cut;
   Index group = 1;  // products to a tile
 
-  Plan(const GemmShape& s, T alpha, const T* a, const T* b, T beta, T* c) : rank(s.batch.rank) {
+  Plan(const GemmShape& s, T alpha, const T* a, const T* b, T beta, T* c,
+       const Epilogue<T>& epilogue)
+      : rank(s.batch.rank) {
     // Batches that share B and follow one another in A and C are rows of one product.
     Index m = s.m;
     for (; rank > 0; --rank) {
@@ -83,12 +92,13 @@ struct Plan {
       m *= s.batch.size[i];
     }
     for (int i = 0; i < rank; ++i) count *= s.batch.size[i];
-    product = {m, s.n, s.k, {a, s.lda, 1}, {b, s.ldb, 1}, alpha, beta, c, s.ldc, {}, {}, {}, {}};
+    product = {m,  s.n, s.k, {a, s.lda, 1}, {b, s.ldb, 1}, alpha, beta, c, s.ldc, epilogue, {}, {},
+               {}, {},  {}};
     Product<T>& p = product;
     if (s.transpose_a) std::swap(p.a.down, p.a.across);
     if (s.transpose_b) std::swap(p.b.down, p.b.across);
     // A column of C that lies side by side is a row of its transpose.
-    swapped = p.n == 1 && p.ldc == 1;
+    swapped = p.one_bias = p.n == 1 && p.ldc == 1;
     if (swapped) {
       std::swap(p.m, p.n);
       std::swap(p.a, p.b);
@@ -117,15 +127,15 @@ struct Plan {
 
 template <class T>
 Index gemm_scratch(const GemmShape& s) {
-  const Plan<T> plan(s, T(1), nullptr, nullptr, T(0), nullptr);
+  const Plan<T> plan(s, T(1), nullptr, nullptr, T(0), nullptr, {});
   const Index shares = plan.tiles() == 1 ? 1 : threads();  // any thread may take any tile
   return shares * scratch_elements(plan.product) * static_cast<Index>(sizeof(T));
 }
 
-template <class T>
-void gemm(const GemmShape& s, double alpha, const T* a, const T* b, double beta, T* c,
-          void* scratch) {
-  const Plan<T> plan(s, static_cast<T>(alpha), a, b, static_cast<T>(beta), c);
+template <class T, class C>
+void gemm_epilogue(const GemmShape& s, double alpha, const T* a, const T* b, double beta, C* c,
+                   const Epilogue<C>& epilogue, void* scratch) {
+  const Plan<T> plan(s, static_cast<T>(alpha), a, b, static_cast<T>(beta), c, epilogue);
   const Product<T>& product = plan.product;
   if (product.m == 0 || product.n == 0 || plan.count == 0) return;
   T* const memory = static_cast<T*>(scratch);
@@ -154,9 +164,19 @@ void gemm(const GemmShape& s, double alpha, const T* a, const T* b, double beta,
   });
 }
 
-template Index gemm_scratch<float>(const GemmShape&);
-template Index gemm_scratch<double>(const GemmShape&);
-template void gemm(const GemmShape&, double, const float*, const float*, double, float*, void*);
-template void gemm(const GemmShape&, double, const double*, const double*, double, double*, void*);
+template <class T>
+void gemm(const GemmShape& s, double alpha, const T* a, const T* b, double beta, T* c,
+          void* scratch) {
+  gemm_epilogue<T, T>(s, alpha, a, b, beta, c, {}, scratch);
+}
+
+#define GRADUS_INSTANTIATE(T)                                                           \
+  template Index gemm_scratch<T>(const GemmShape&);                                     \
+  template void gemm(const GemmShape&, double, const T*, const T*, double, T*, void*);  \
+  template void gemm_epilogue(const GemmShape&, double, const T*, const T*, double, T*, \
+                              const Epilogue<T>&, void*);
+GRADUS_INSTANTIATE(float)
+GRADUS_INSTANTIATE(double)
+#undef GRADUS_INSTANTIATE
 
 }  // namespace gradus::cpu

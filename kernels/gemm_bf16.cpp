@@ -68,32 +68,64 @@ struct Plan {
     std::copy_n(b.packed, max_rank, shape.stride_b);
     std::copy_n(c.packed, max_rank, shape.stride_c);
   }
-  Index elements() const { return padded(a.elements) + padded(b.elements) + padded(c.elements); }
+  // The same with C where it lies.
+  GemmShape in_place(const GemmShape& s) const {
+    GemmShape direct = shape;
+    direct.ldc = s.ldc;
+    std::copy_n(s.stride_c, max_rank, direct.stride_c);
+    return direct;
+  }
+  Index elements() const {
+    return padded(a.elements) + padded(b.elements) + padded(c.elements) + padded(c.width);
+  }
 };
+
+void read(const Packed& p, const bf16* from, float* to) {
+  p.for_rows([&](Index at, Index packed) { convert(from + at, p.width, to + packed); });
+}
 
 }  // namespace
 
 template <>
 Index gemm_scratch<bf16>(const GemmShape& s) {
   const Plan plan(s);
-  return plan.elements() * static_cast<Index>(sizeof(float)) + gemm_scratch<float>(plan.shape);
+  return plan.elements() * static_cast<Index>(sizeof(float)) +
+         std::max(gemm_scratch<float>(plan.shape), gemm_scratch<float>(plan.in_place(s)));
+}
+
+template <>
+void gemm_epilogue(const GemmShape& s, double alpha, const bf16* a, const bf16* b, double beta,
+                   float* c, const Epilogue<float>& epilogue, void* scratch) {
+  const Plan plan(s);
+  float* const x = static_cast<float*>(scratch);
+  float* const w = x + padded(plan.a.elements);
+  read(plan.a, a, x);
+  read(plan.b, b, w);
+  gemm_epilogue<float, float>(plan.in_place(s), alpha, x, w, beta, c, epilogue,
+                              w + padded(plan.b.elements));
+}
+
+template <>
+void gemm_epilogue(const GemmShape& s, double alpha, const bf16* a, const bf16* b, double beta,
+                   bf16* c, const Epilogue<bf16>& epilogue, void* scratch) {
+  const Plan plan(s);
+  GemmShape dense = s;  // but for C
+  dense.ldc = plan.shape.ldc;
+  std::copy_n(plan.shape.stride_c, max_rank, dense.stride_c);
+  float* const y = static_cast<float*>(scratch);
+  float* const bias = y + padded(plan.c.elements);
+  if (beta != 0) read(plan.c, c, y);
+  if (epilogue.bias) convert(epilogue.bias, s.n, bias);
+  gemm_epilogue<bf16, float>(dense, alpha, a, b, beta, y,
+                             {epilogue.bias ? bias : nullptr, epilogue.activation},
+                             bias + padded(plan.c.width));
+  plan.c.for_rows([&](Index at, Index packed) { convert(y + packed, s.n, c + at); });
 }
 
 template <>
 void gemm(const GemmShape& s, double alpha, const bf16* a, const bf16* b, double beta, bf16* c,
           void* scratch) {
-  const Plan plan(s);
-  float* const x = static_cast<float*>(scratch);
-  float* const w = x + padded(plan.a.elements);
-  float* const y = w + padded(plan.b.elements);
-  const auto read = [](const Packed& p, const bf16* from, float* to) {
-    p.for_rows([&](Index at, Index packed) { convert(from + at, p.width, to + packed); });
-  };
-  read(plan.a, a, x);
-  read(plan.b, b, w);
-  if (beta != 0) read(plan.c, c, y);
-  gemm<float>(plan.shape, alpha, x, w, beta, y, y + padded(plan.c.elements));
-  plan.c.for_rows([&](Index at, Index packed) { convert(y + packed, s.n, c + at); });
+  gemm_epilogue<bf16, bf16>(s, alpha, a, b, beta, c, {}, scratch);
 }
 
 }  // namespace gradus::cpu

@@ -15,6 +15,7 @@
 
 #include "gradus/kernels/cpu/simd.h"
 #include "gradus/kernels/cpu/transpose.h"
+#include "gradus/kernels/gemm.h"
 
 namespace gradus::cpu::product {
 
@@ -79,10 +80,12 @@ struct Product {
   T alpha, beta;
   T* c;
   Index ldc;
-  bool inner;    // by inner products
-  bool compact;  // copy rows of A before use
-  bool fits;     // B fits in the first cache where it lies
-  bool small;    // by multiply_small()
+  Epilogue<T> epilogue;
+  bool one_bias;  // for all columns: C's transpose is computed
+  bool inner;     // by inner products
+  bool compact;   // copy rows of A before use
+  bool fits;      // B fits in the first cache where it lies
+  bool small;     // by multiply_small()
 
   // Multiplications, and what memory adds where there are few.
   double work() const {
@@ -90,6 +93,10 @@ struct Product {
     return (x * y + 8 * (x + y)) * static_cast<double>(terms + 1);
   }
 };
+
+// Of epilogue.h.
+template <class Set, class T>
+void finish(const Product<T>& s, Range rows, Range columns);
 
 // Scratch memory of one tile, in elements: panels of B, then rows of A.
 template <class T>
@@ -384,6 +391,7 @@ GRADUS_INLINE void multiply_tile(const Product<T>& s, Range rows, Range columns,
           t.b = packed, t.step = 0, t.c += lying;
           sweep<Set>(t, m, n - lying, false, ahead, s.a.down);
         }
+        if (z == blocks - 1) finish<Set>(s, {i, i + m}, {j0, j0 + n});
       }
     }
   }
