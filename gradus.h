@@ -1,8 +1,8 @@
 // The whole library. In the order of its layers, each using only those before it:
 //
 //   kernels/   arithmetic on raw memory: formulas, instruction sets, the thread pool
-//   tensor/    data: dtypes, shapes, storage, the Tensor, random numbers, files
-//   autograd/  the graph, every operation (ops.h), map() for formulas of your own
+//   tensor/    data: dtypes, shapes, storage, the Tensor, random numbers, files, the ledger
+//   autograd/  the graph, every operation (ops.h), map() for formulas of your own, probes
 //   nn/        layers, optimisers, distributions, flows, diffusion, data loading
 #pragma once
 
@@ -14,6 +14,7 @@
 #include "gradus/tensor/device.h"
 #include "gradus/tensor/dtype.h"
 #include "gradus/tensor/error.h"
+#include "gradus/tensor/ledger.h"
 #include "gradus/tensor/npy.h"
 #include "gradus/tensor/npz.h"
 #include "gradus/tensor/random.h"
@@ -27,9 +28,12 @@
 #include "gradus/autograd/linalg.h"
 #include "gradus/autograd/map.h"
 #include "gradus/autograd/ops.h"
+#include "gradus/autograd/probe.h"
 #include "gradus/autograd/transforms.h"
 
+#include "gradus/nn/attention.h"
 #include "gradus/nn/chain.h"
+#include "gradus/nn/conv.h"
 #include "gradus/nn/data.h"
 #include "gradus/nn/diffusion.h"
 #include "gradus/nn/distributions.h"
@@ -44,5 +48,7 @@
 #include "gradus/nn/mlp.h"
 #include "gradus/nn/module.h"
 #include "gradus/nn/multivariate_normal.h"
+#include "gradus/nn/norm.h"
 #include "gradus/nn/optim.h"
 #include "gradus/nn/schedule.h"
+#include "gradus/nn/transformer.h"

@@ -5,6 +5,7 @@
 #include "gradus/autograd/precision.h"
 #include "gradus/tensor/copy.h"
 #include "gradus/tensor/dispatch.h"
+#include "gradus/tensor/ledger.h"
 
 namespace gradus {
 namespace {
@@ -23,8 +24,10 @@ IndexShape index_shape(const Shape& shape, int axis, std::int64_t picks) {
 
 // y = read(x through ids), whatever the dtype.
 template <class Read>
-void read_through(const Tensor& x, const Tensor& y, Read read) {
+void read_through(const char* name, const Tensor& x, const Tensor& ids, const Tensor& y,
+                  Read read) {
   if (y.numel() == 0) return;
+  detail::count(name, Work::move, 0, {&ids, &y, &y});  // as much is read of x as is written
   detail::with_bits(x.dtype(), [&](auto bits) {
     using U = decltype(bits);
     read(pointer<U>(x), detail::out_pointer<U>(y));
@@ -32,24 +35,12 @@ void read_through(const Tensor& x, const Tensor& y, Read read) {
 }
 
 template <class Add>
-void add_through(const char* name, const Tensor& g, const Tensor& y, Add add) {
+void add_through(const char* name, const Tensor& g, const Tensor& ids, const Tensor& y, Add add) {
+  detail::count(name, Work::reduction, g.numel(), {&ids, &g, &g, &g});  // to y's: read and written
   with_float(name, g.dtype(), [&](auto zero) {
     using T = decltype(zero);
     if (g.numel()) add(pointer<T>(g), detail::out_pointer<T>(y));
   });
-}
-
-// zeros(shape) with the rows of g added at ids along an axis: index_select's adjoint.
-Tensor index_add(const Tensor& g, const Tensor& ids, int axis, const Shape& shape, Here here) {
-  if (g.dtype() == DType::bf16)  // summed in f32
-    return index_add(detail::widened(g), ids, axis, shape, here).to(DType::bf16, here);
-  Tensor y = zeros(shape, g.dtype(), g.device());
-  const IndexShape s = index_shape(shape, axis, ids.numel());
-  add_through("index_select", contiguous_value(g), y, [&](auto* from, auto* to) {
-    GRADUS_RUN(g.device(), index_add(from, pointer<std::int64_t>(ids), s, to));
-  });
-  return record("index_select", here, y,
-                wrt(g, [ids, axis](const Tensor& gg) { return index_select(gg, axis, ids); }));
 }
 
 void check_gather(const char* name, const Tensor& x, int axis, const Tensor& index) {
@@ -62,6 +53,23 @@ void check_gather(const char* name, const Tensor& x, int axis, const Tensor& ind
 
 }  // namespace
 
+namespace detail {
+
+// zeros(shape) with the rows of g added at ids along an axis: index_select's adjoint.
+Tensor index_add(const Tensor& g, const Tensor& ids, int axis, const Shape& shape, Here here) {
+  if (g.dtype() == DType::bf16)  // summed in f32
+    return index_add(detail::widened(g), ids, axis, shape, here).to(DType::bf16, here);
+  Tensor y = zeros(shape, g.dtype(), g.device());
+  const IndexShape s = index_shape(shape, axis, ids.numel());
+  add_through("index_select", contiguous_value(g), ids, y, [&](auto* from, auto* to) {
+    GRADUS_RUN(g.device(), index_add(from, pointer<std::int64_t>(ids), s, to));
+  });
+  return record("index_select", here, y,
+                wrt(g, [ids, axis](const Tensor& gg) { return index_select(gg, axis, ids); }));
+}
+
+}  // namespace detail
+
 Tensor gather(At x, std::int64_t axis, At index) {
   detail::require_defined("gather", *x);
   const int a = checked_axis("gather", axis, x->dim());
@@ -71,7 +79,7 @@ Tensor gather(At x, std::int64_t axis, At index) {
   const Tensor in = contiguous_value(*x);
   Tensor y = empty(ids.shape(), x->dtype(), x->device());
   const IndexShape s = index_shape(x->shape(), a, ids.shape()[a]);
-  read_through(in, y, [&](auto* from, auto* to) {
+  read_through("gather", in, ids, y, [&](auto* from, auto* to) {
     GRADUS_RUN(x->device(), gather(from, pointer<std::int64_t>(ids), s, to));
   });
   return record("gather", x.here, y,
@@ -96,7 +104,7 @@ Tensor scatter_add(At x, std::int64_t axis, At index, At source) {
   const Tensor ids = detail::checked_indices("scatter_add", "index", *x, *index, x->shape()[a]);
   Tensor y = detail::contiguous_copy(*x);
   const IndexShape s = index_shape(x->shape(), a, ids.shape()[a]);
-  add_through("scatter_add", contiguous_value(*source), y, [&](auto* from, auto* to) {
+  add_through("scatter_add", contiguous_value(*source), ids, y, [&](auto* from, auto* to) {
     GRADUS_RUN(x->device(), scatter_add(from, pointer<std::int64_t>(ids), s, to));
   });
   return record("scatter_add", x.here, y, wrt(x, [](const Tensor& g) { return g; }),
@@ -114,12 +122,12 @@ Tensor index_select(At x, std::int64_t axis, At index) {
   shape[a] = ids.numel();
   Tensor y = empty(shape, x->dtype(), x->device());
   const IndexShape s = index_shape(x->shape(), a, ids.numel());
-  read_through(in, y, [&](auto* from, auto* to) {
+  read_through("index_select", in, ids, y, [&](auto* from, auto* to) {
     GRADUS_RUN(x->device(), index_select(from, pointer<std::int64_t>(ids), s, to));
   });
   return record("index_select", x.here, y,
                 wrt(x, [ids = saved(ids), a, shape = x->shape(), here = x.here](const Tensor& g) {
-                  return index_add(g, *ids, a, shape, here);
+                  return detail::index_add(g, *ids, a, shape, here);
                 }));
 }
 
@@ -133,15 +141,16 @@ Tensor embedding(At weight, At ids) {
   const Tensor in = contiguous_value(*weight);
   Tensor y = empty(shape, weight->dtype(), weight->device());
   const IndexShape s = index_shape(weight->shape(), 0, flat.numel());
-  read_through(in, y, [&](auto* from, auto* to) {
+  read_through("embedding", in, flat, y, [&](auto* from, auto* to) {
     GRADUS_RUN(weight->device(), index_select(from, pointer<std::int64_t>(flat), s, to));
   });
-  return record("embedding", weight.here, y,
-                wrt(weight, [ids = saved(flat), shape = weight->shape(),
-                             here = weight.here](const Tensor& g) {
-                  const Tensor rows = reshape(*ids, {ids->numel()});
-                  return index_add(reshape(g, {ids->numel(), shape[1]}), rows, 0, shape, here);
-                }));
+  return record(
+      "embedding", weight.here, y,
+      wrt(weight,
+          [ids = saved(flat), shape = weight->shape(), here = weight.here](const Tensor& g) {
+            const Tensor rows = reshape(*ids, {ids->numel()});
+            return detail::index_add(reshape(g, {ids->numel(), shape[1]}), rows, 0, shape, here);
+          }));
 }
 
 Tensor one_hot(At ids, std::int64_t classes, DType dtype) {
@@ -151,6 +160,7 @@ Tensor one_hot(At ids, std::int64_t classes, DType dtype) {
   shape.push_back(classes);
   checked_numel("one_hot", shape, item_size(dtype));
   Tensor y = empty(shape, dtype == DType::f64 ? DType::f64 : DType::f32, ids->device());
+  detail::count("one_hot", Work::move, 0, {&flat, &y});
   with_float("one_hot", y.dtype(), [&](auto zero) {
     using T = decltype(zero);
     GRADUS_RUN(y.device(), one_hot(pointer<std::int64_t>(flat), flat.numel(), classes,

@@ -6,6 +6,7 @@
 #include "gradus/autograd/linalg_operands.h"
 #include "gradus/autograd/transforms.h"
 #include "gradus/kernels/linalg.h"
+#include "gradus/tensor/ledger.h"
 
 namespace gradus::linalg {
 namespace {
@@ -27,6 +28,8 @@ struct Factors {
     sign = ones(batch, a.dtype(), a.device());
     quality = ones(batch, a.dtype(), a.device());
     if (a.numel() == 0) return;
+    gradus::detail::count(operation, Work::solve, 2 * a.numel() * n / 3,
+                          {&a, &lu, &pivots, &sign, &quality});
     with_float(operation, a.dtype(), [&](auto zero) {
       using T = decltype(zero);
       GRADUS_RUN(a.device(), lu(out_pointer<T>(lu), out_pointer<std::int32_t>(pivots),
@@ -42,6 +45,7 @@ struct Factors {
   void solve(const Tensor& b) const {
     if (b.numel() == 0) return;
     const Index n = lu.size(-1), batch = batch_count(b);
+    gradus::detail::count("solve", Work::solve, 2 * b.numel() * n, {&lu, &pivots, &b, &b});
     with_float("solve", b.dtype(), [&](auto zero) {
       using T = decltype(zero);
       GRADUS_RUN(b.device(), lu_solve(pointer<T>(lu), pointer<std::int32_t>(pivots),
@@ -186,6 +190,7 @@ Tensor cholesky_of(At a) {
   const Tensor y = gradus::detail::contiguous_copy(values_of(*a));
   const Tensor quality = ones(batch_shape(*a), a->dtype(), a->device());
   const Index n = a->size(-1);
+  gradus::detail::count("cholesky", Work::solve, a->numel() * n / 3, {&*a, &y, &quality});
   if (a->numel())
     with_float("cholesky", a->dtype(), [&](auto zero) {
       using T = decltype(zero);
@@ -234,6 +239,7 @@ Tensor triangular_solve(At a, At b, TriangularOptions options) {
                    " is singular: its diagonal holds a 0 (condition number inf)",
                    ": a matrix is singular: its diagonal holds a 0");
     }
+    gradus::detail::count("triangular_solve", Work::solve, x.numel() * n, {&m, &x, &x});
     if (x.numel())
       with_float("triangular_solve", x.dtype(), [&](auto zero) {
         using T = decltype(zero);

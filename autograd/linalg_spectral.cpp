@@ -5,6 +5,7 @@
 #include "gradus/autograd/linalg.h"
 #include "gradus/autograd/linalg_operands.h"
 #include "gradus/kernels/linalg.h"
+#include "gradus/tensor/ledger.h"
 
 namespace gradus::linalg {
 namespace {
@@ -69,6 +70,7 @@ Tensor eigh_rows(At a) {
   const Tensor y = empty(with_sizes(batch_shape(*a), {n, n + 1}), a->dtype(), a->device());
   if (y.numel()) {
     const Tensor work = gradus::detail::contiguous_copy(values_of(*a));
+    gradus::detail::count("eigh", Work::solve, 0, {&work, &y});
     with_float("eigh", a->dtype(), [&](auto zero) {
       using T = decltype(zero);
       const Index batch = batch_count(y);
@@ -115,6 +117,7 @@ Tensor svd_rows(At a) {
   if (y.numel()) {
     require_finite("svd", *a);
     const Tensor work = columns(*a);
+    gradus::detail::count("svd", Work::solve, 0, {&work, &y});
     with_float("svd", a->dtype(), [&](auto zero) {
       using T = decltype(zero);
       const Index batch = batch_count(y);

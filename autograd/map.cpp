@@ -8,6 +8,7 @@
 #include "gradus/autograd/walk.h"
 #include "gradus/tensor/copy.h"
 #include "gradus/tensor/dispatch.h"
+#include "gradus/tensor/ledger.h"
 
 namespace gradus::detail {
 namespace {
@@ -90,6 +91,11 @@ constexpr std::int64_t direct_elements = 16384;  // below: one call of the loop,
 
 void run_value(const MapOp& op, const void* formula, const Operands& operands,
                const Tensor* const* x, const Tensor& y) {
+  if (open_ledger) [[unlikely]] {
+    std::vector<const Tensor*> counted(x, x + op.inputs);
+    counted.push_back(&y);
+    open_ledger->note(op.name, Work::map, y.numel(), counted);
+  }
   const MapLoop loop = op.value[loop_index(operands.dtype)];
   const bool on_cpu = operands.device == Device::cpu;
   if (on_cpu && operands.same && y.numel() <= direct_elements && !op.boolean_result) {
@@ -206,6 +212,15 @@ class MapNode final : public Node {
       direct = direct && (!wanted[k] || shapes_[k] == g.shape()) &&
                (!x[k].defined() ||
                 (x[k].shape() == g.shape() && x[k].is_contiguous() && !is_boolean_input(op_, k)));
+    }
+    if (open_ledger) [[unlikely]] {
+      std::vector<const Tensor*> counted{&g};
+      if (y.defined()) counted.push_back(&y);
+      for (int k = 0; k < K; ++k) {
+        if (x[k].defined()) counted.push_back(&x[k]);
+        if (wanted[k]) counted.push_back(&out[k]);
+      }
+      open_ledger->note(op_.name, Work::map, g.numel(), counted);
     }
     // Where an operand is not read, the gradient stands in for it.
     const Tensor* operand[K + 2];

@@ -6,6 +6,7 @@
 #include "gradus/kernels/gemm.h"
 #include "gradus/tensor/copy.h"
 #include "gradus/tensor/dispatch.h"
+#include "gradus/tensor/ledger.h"
 
 namespace gradus {
 namespace {
@@ -31,7 +32,8 @@ Operand operand(const Tensor& t) {
 
 // y = a b, and the bias added to each row unless it is undefined; batch axes of a and b broadcast
 // to y's.
-void product(const Tensor& a, const Tensor& b, const Tensor& bias, const Tensor& y) {
+void product(const char* name, const Tensor& a, const Tensor& b, const Tensor& bias,
+             const Tensor& y) {
   const Operand x = operand(a), w = operand(b);
   GemmShape s;
   s.m = y.size(-2);
@@ -53,7 +55,12 @@ void product(const Tensor& a, const Tensor& b, const Tensor& bias, const Tensor&
   batch_strides(x.value, s.stride_a);
   batch_strides(w.value, s.stride_b);
   batch_strides(y, s.stride_c);
-  detail::with_stored("matmul", y.dtype(), [&](auto zero) {
+  const std::int64_t operations = 2 * y.numel() * s.k;
+  if (bias.defined())
+    detail::count(name, Work::product, operations, {&a, &b, &bias, &y});
+  else
+    detail::count(name, Work::product, operations, {&a, &b, &y});
+  detail::with_stored(name, y.dtype(), [&](auto zero) {
     using T = decltype(zero);
     const std::int64_t bytes = GRADUS_RUN(y.device(), gemm_scratch<T>(s));
     const Tensor scratch = bytes ? empty({bytes}, DType::u8, y.device()) : Tensor();
@@ -113,7 +120,7 @@ Tensor matmul(At a, At b) {
   shape.push_back(a->size(-2));
   shape.push_back(b->size(-1));
   const Tensor y = empty(shape, a->dtype(), a->device());
-  product(*a, *b, {}, y);
+  product("matmul", *a, *b, {}, y);
   return record(
       "matmul", here, y,
       wrt(a, [b = saved(b), shape = a->shape()](
@@ -142,7 +149,7 @@ Tensor linear(At x, At weight, const Tensor& bias) {
   const Tensor flat = x->dim() == 2 ? *x : reshape(x, {rows, in});
   const Tensor y = empty({rows, out}, x->dtype(), x->device());
   product(
-      flat,
+      "linear", flat,
       weight->alias({in, out}, {weight->strides()[1], weight->strides()[0]}, weight->impl().offset),
       bias, y);
   const Tensor none = bias.defined() ? bias : empty({0}, x->dtype(), x->device());

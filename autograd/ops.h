@@ -4,6 +4,8 @@
 // operation.
 #pragma once
 
+#include <optional>
+
 #include "gradus/autograd/graph.h"
 #include "gradus/autograd/map.h"
 
@@ -158,6 +160,30 @@ GRADUS_API Tensor linear(At x, At weight, const Tensor& bias = {});
 // Along one axis, shifted by its maximum. -inf alone, or a +inf, gives NaN (0 / 0).
 GRADUS_API Tensor softmax(At x, std::int64_t axis);
 GRADUS_API Tensor log_softmax(At x, std::int64_t axis);
+// Along the last axis, whose size gain and bias have; eps is above 0.
+// (x - mean) / sqrt(variance + eps) gain + bias, the variance divided by n. (Ba et al., 2016.)
+GRADUS_API Tensor layer_norm(At x, At gain, At bias, double eps = 1e-5);
+// x / sqrt(mean(x^2) + eps) gain. (Zhang and Sennrich, 2019.)
+GRADUS_API Tensor rms_norm(At x, At gain, double eps = 1e-5);
+
+// ---- attention ----------------------------------------------------------------------------------
+// Weights p_ij of query i for key j, over the keys that i attends to; they sum to 1.
+// softmax: of scale q_i.k_j. relu: relu(q_i.k_j) / sum_l relu(q_i.k_l), which no positive scale of
+// queries or keys changes (powers of 2 not by a bit), so none is applied.
+enum class AttentionWeights { softmax, relu };
+struct AttentionOptions {
+  bool causal = false;  // the queries are the last of the keys, and none attends to a later key
+  Tensor mask = {};     // boolean, true where attended; broadcasts to (batch, heads, queries, keys)
+  std::optional<double> scale = {};  // above 0; 1 / sqrt(size) unless given
+  AttentionWeights weights = AttentionWeights::softmax;
+};
+// q (batch, heads, queries, size), k (batch, key heads, keys, size), v (batch, key heads, keys,
+// value size) -> (batch, heads, queries, value size). Fewer key heads, dividing the heads, serve
+// groups of heads that follow each other. A query that attends to nothing, or whose relu weights
+// are all 0, gives zeros and has zero gradients. What a mask hides must still be finite.
+GRADUS_API Tensor attention(At q, At k, At v, const AttentionOptions& options = {});
+// The weights themselves, (batch, heads, queries, keys).
+GRADUS_API Tensor attention_weights(At q, At k, const AttentionOptions& options = {});
 
 // ---- views and copies ---------------------------------------------------------------------------
 // Of any dtype; tril and triu of f32 and f64. reshape copies where strides cannot express the
@@ -183,6 +209,9 @@ GRADUS_API Tensor pad(At x, const std::vector<std::pair<std::int64_t, std::int64
 // and below it, or above it; 0 elsewhere.
 GRADUS_API Tensor tril(At x, std::int64_t diagonal = 0);
 GRADUS_API Tensor triu(At x, std::int64_t diagonal = 0);
+// Windows of `size` along an axis, one every `step` elements: the axis counts the windows, and what
+// each holds is a new last axis. A view: where windows overlap they share elements.
+GRADUS_API Tensor unfold(At x, std::int64_t axis, std::int64_t size, std::int64_t step = 1);
 // The sum of x over the axes along which `shape` broadcasts to it: broadcasting's adjoint.
 GRADUS_API Tensor sum_to(At x, const Shape& shape);
 
@@ -195,6 +224,30 @@ GRADUS_API Tensor scatter_add(At x, std::int64_t axis, At index,
 GRADUS_API Tensor embedding(At weight, At ids);  // (rows, size), ids of any shape -> (..., size)
 // ids of any shape -> (..., classes), of any dtype.
 GRADUS_API Tensor one_hot(At ids, std::int64_t classes, DType dtype = DType::f32);
+
+// ---- images: (batch, channels, height, width) ---------------------------------------------------
+// Of both axes of an image, or one number for both.
+struct HeightWidth {
+  std::int64_t height, width;
+  constexpr HeightWidth(std::int64_t both) : height(both), width(both) {}
+  constexpr HeightWidth(std::int64_t h, std::int64_t w) : height(h), width(w) {}
+};
+struct Conv2dOptions {
+  HeightWidth stride = 1, padding = 0, dilation = 1;  // padding: zeros on each side
+  std::int64_t groups = 1;
+};
+// Cross-correlation: weight (out, channels / groups, height, width), bias (out) or undefined. Each
+// axis becomes (n + 2 padding - dilation (size - 1) - 1) / stride + 1, rounded down.
+GRADUS_API Tensor conv2d(At x, At weight, const Tensor& bias = {},
+                         const Conv2dOptions& options = {});
+struct Pool2dOptions {
+  std::optional<HeightWidth> stride = {};  // the window's size unless given
+  HeightWidth padding = 0;                 // at most half of the window
+};
+// The mean of each window; padding counts as zeros.
+GRADUS_API Tensor avg_pool2d(At x, HeightWidth size, const Pool2dOptions& options = {});
+// Every pixel repeated `factor` times along each axis.
+GRADUS_API Tensor upsample(At x, HeightWidth factor);
 
 // ---- losses: shapes must be equal, nothing broadcasts -------------------------------------------
 enum class Reduction { mean, sum, none };

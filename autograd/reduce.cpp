@@ -10,6 +10,7 @@
 #include "gradus/kernels/reduce.h"
 #include "gradus/tensor/copy.h"
 #include "gradus/tensor/dispatch.h"
+#include "gradus/tensor/ledger.h"
 
 namespace gradus {
 namespace {
@@ -61,6 +62,7 @@ Tensor reduced(const char* name, const Tensor& x, const Plan& p, bool keepdim, K
   return detail::with_stored(name, x.dtype(), [&](auto zero) {
     using T = decltype(zero);
     Tensor y = empty(p.result(keepdim), x.dtype(), x.device());
+    detail::count(name, Work::reduction, x.numel(), {&x, &y});
     if (y.numel()) kernel(pointer<T>(x), loops_of(x, p), out_pointer<T>(y));
     return y;
   });
@@ -74,6 +76,7 @@ Tensor summed(const char* name, const Tensor& x, const Plan& p, bool keepdim) {
 // The sum of bf16 in f32, for what follows.
 Tensor summed_in_float(const Tensor& x, const Plan& p, bool keepdim) {
   Tensor y = empty(p.result(keepdim), DType::f32, x.device());
+  detail::count("mean", Work::reduction, x.numel(), {&x, &y});
   if (y.numel())
     GRADUS_RUN(x.device(), sum(pointer<bf16>(x), loops_of(x, p), out_pointer<float>(y)));
   return y;
@@ -92,6 +95,7 @@ void require_elements(const char* name, const Tensor& x, const Plan& p) {
 
 Tensor sum_of_integers(At x, const Plan& p, bool keepdim) {
   Tensor y = empty(p.result(keepdim), DType::i64, x->device());
+  detail::count("sum", Work::reduction, x->numel(), {&*x, &y});
   auto run = [&](auto zero) {
     if (y.numel())
       GRADUS_RUN(x->device(), sum_integers(pointer<decltype(zero)>(*x), loops_of(*x, p),
@@ -224,6 +228,7 @@ Tensor prod(At x, const Axes& axes, bool keepdim) {
   const Tensor y = with_float("prod", x->dtype(), [&](auto zero) {
     using T = decltype(zero);
     Tensor result = empty(p.result(keepdim), x->dtype(), x->device());
+    detail::count("prod", Work::reduction, x->numel(), {&*x, &result});
     if (result.numel())
       GRADUS_RUN(x->device(), prod(pointer<T>(*x), loops_of(*x, p), out_pointer<T>(result)));
     return result;
@@ -266,6 +271,7 @@ Tensor argmax(At x, std::int64_t axis, bool keepdim) {
   if (x->dtype() == DType::bf16)
     return of_widened(x, [&](At v) { return argmax(v, axis, keepdim); });
   Tensor y = empty(p.result(keepdim), DType::i64, x->device());
+  detail::count("argmax", Work::reduction, x->numel(), {&*x, &y});
   with_float("argmax", x->dtype(), [&](auto zero) {
     if (y.numel())
       GRADUS_RUN(x->device(), argmax(pointer<decltype(zero)>(*x), loops_of(*x, p),
@@ -289,6 +295,7 @@ Tensor cumsum(At x, std::int64_t axis) {
   for (int i = a + 1; i < x->dim(); ++i) inner *= x->shape()[i];
   const Tensor in = detail::contiguous_value(*x);
   Tensor y = empty(x->shape(), x->dtype(), x->device());
+  detail::count("cumsum", Work::reduction, x->numel(), {&in, &y});
   with_float("cumsum", x->dtype(), [&](auto zero) {
     using T = decltype(zero);
     GRADUS_RUN(x->device(), cumsum(pointer<T>(in), outer, x->shape()[a], inner, out_pointer<T>(y)));
@@ -305,6 +312,7 @@ Tensor reduce_boolean(const char* name, At x, const Axes& axes, bool keepdim, Ke
   const Plan p = plan_of(name, *x, axes);
   detail::require_dtype(name, *x, DType::boolean, "the operand");
   Tensor y = empty(p.result(keepdim), DType::boolean, x->device());
+  detail::count(name, Work::reduction, x->numel(), {&*x, &y});
   if (y.numel()) kernel(pointer<bool>(*x), loops_of(*x, p), out_pointer<bool>(y));
   return y;
 }

@@ -7,6 +7,7 @@
 #include "gradus/kernels/index.h"
 #include "gradus/tensor/copy.h"
 #include "gradus/tensor/dispatch.h"
+#include "gradus/tensor/ledger.h"
 
 namespace gradus {
 namespace {
@@ -28,12 +29,16 @@ Tensor over_rows(const char* name, At x, std::int64_t axis, Rows rows) {
 
 std::int64_t row_count(const Tensor& t) { return t.size(-1) ? t.numel() / t.size(-1) : 0; }
 
-// y = kernel(x), (rows, n).
+// y = kernel(x), (rows, n); `more` is what else the kernel reads.
 template <class Kernel>
-Tensor row_map(const Tensor& x, Kernel kernel) {
+Tensor row_map(const char* name, const Tensor& x, Kernel kernel, const Tensor* more = nullptr) {
   const Tensor in = detail::contiguous_value(x);
   Tensor y = empty(x.shape(), x.dtype(), x.device());
-  detail::with_stored("softmax", x.dtype(), [&](auto zero) {
+  if (more)
+    detail::count(name, Work::reduction, y.numel(), {&in, more, &y});
+  else
+    detail::count(name, Work::reduction, y.numel(), {&in, &y});
+  detail::with_stored(name, x.dtype(), [&](auto zero) {
     using T = decltype(zero);
     if (y.numel()) kernel(pointer<T>(in), row_count(y), y.size(-1), out_pointer<T>(y));
   });
@@ -42,35 +47,42 @@ Tensor row_map(const Tensor& x, Kernel kernel) {
 
 // dx = kernel(y, g).
 template <class Kernel>
-Tensor row_gradient(const Tensor& y, const Tensor& g, Kernel kernel) {
+Tensor row_gradient(const char* name, const Tensor& y, const Tensor& g, Kernel kernel) {
   const Tensor values = detail::contiguous_value(y);
-  return row_map(g, [&](auto* gradient, std::int64_t rows, std::int64_t n, auto* dx) {
-    using T = std::remove_reference_t<decltype(*dx)>;
-    kernel(pointer<T>(values), gradient, rows, n, dx);
-  });
+  return row_map(
+      name, g,
+      [&](auto* gradient, std::int64_t rows, std::int64_t n, auto* dx) {
+        using T = std::remove_reference_t<decltype(*dx)>;
+        kernel(pointer<T>(values), gradient, rows, n, dx);
+      },
+      &values);
 }
 
 Tensor softmax_rows(At x) {
-  const Tensor y = row_map(*x, [&](auto... a) { GRADUS_RUN(x->device(), softmax(a...)); });
+  const Tensor y =
+      row_map("softmax", *x, [&](auto... a) { GRADUS_RUN(x->device(), softmax(a...)); });
   return record("softmax", x.here, y, wrt(x, [](const Tensor& g, const Tensor& y) {
                   const auto rule = [](const Tensor& g, const Tensor& y) {
                     return y * (g - sum(g * y, -1, true));
                   };
                   if (is_recording()) return in_float(g.dtype(), rule, g, y);
-                  return row_gradient(
-                      y, g, [&](auto... a) { GRADUS_RUN(g.device(), softmax_vjp(a...)); });
+                  return row_gradient("softmax", y, g, [&](auto... a) {
+                    GRADUS_RUN(g.device(), softmax_vjp(a...));
+                  });
                 }));
 }
 
 Tensor log_softmax_rows(At x) {
-  const Tensor y = row_map(*x, [&](auto... a) { GRADUS_RUN(x->device(), log_softmax(a...)); });
+  const Tensor y =
+      row_map("log_softmax", *x, [&](auto... a) { GRADUS_RUN(x->device(), log_softmax(a...)); });
   return record("log_softmax", x.here, y, wrt(x, [](const Tensor& g, const Tensor& y) {
                   const auto rule = [](const Tensor& g, const Tensor& y) {
                     return g - exp(y) * sum(g, -1, true);
                   };
                   if (is_recording()) return in_float(g.dtype(), rule, g, y);
-                  return row_gradient(
-                      y, g, [&](auto... a) { GRADUS_RUN(g.device(), log_softmax_vjp(a...)); });
+                  return row_gradient("log_softmax", y, g, [&](auto... a) {
+                    GRADUS_RUN(g.device(), log_softmax_vjp(a...));
+                  });
                 }));
 }
 
@@ -91,6 +103,7 @@ Tensor cross_entropy_rows(At x, At target) {
   const DType dtype = x->dtype() == DType::f64 ? DType::f64 : DType::f32;
   Tensor loss = empty({rows}, dtype, x->device());
   const Tensor lse = empty({rows}, dtype, x->device());
+  detail::count("cross_entropy", Work::reduction, in.numel(), {&in, &classes, &loss, &lse});
   with_stored("cross_entropy", x->dtype(), [&](auto zero) {
     using S = decltype(zero);
     using T = computed<S>;
@@ -109,6 +122,8 @@ Tensor cross_entropy_rows(At x, At target) {
                   const bool one = g.strides()[0] == 0;
                   const Tensor gradient = one ? g : contiguous_value(g);
                   Tensor dx = empty(x->shape(), x->dtype(), x->device());
+                  detail::count("cross_entropy", Work::reduction, in.numel(),
+                                {&in, &*classes, &*lse, &gradient, &dx});
                   with_stored("cross_entropy", x->dtype(), [&](auto zero) {
                     using S = decltype(zero);
                     using T = computed<S>;

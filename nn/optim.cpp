@@ -12,6 +12,7 @@
 #include "gradus/nn/module.h"
 #include "gradus/tensor/copy.h"
 #include "gradus/tensor/dispatch.h"
+#include "gradus/tensor/ledger.h"
 #include "gradus/tensor/replay.h"
 
 namespace gradus::optim {
@@ -121,6 +122,9 @@ void Optimizer::step(const std::vector<Tensor>& gradients, Here here) {
                                                                : detail::contiguous_value(g));
   for (Moments& m : moments_)
     for (std::size_t i = 0; i < parameters_.size(); ++i) follow(m.tensors[i], parameters_[i]);
+  std::vector<const std::vector<Tensor>*> touched{&values, &parameters_, &parameters_};
+  for (const Moments& m : moments_) touched.insert(touched.end(), 2, &m.tensors);
+  gradus::detail::count_pass(name_, Work::map, touched);
   // Whatever needs memory comes first: a step is done as a whole or not at all.
   gradus::detail::call_at_replays([this, values = std::move(values), here] {
     const auto floats = slices<float>(values, here);
@@ -266,6 +270,7 @@ Tensor sum_of_squares(std::vector<Tensor> values) {
   const Device device = values[0].device();
   const Tensor sum = empty({}, DType::f64, device);
   const Tensor scratch = empty({sum_of_squares_scratch(elements)}, DType::u8, device);
+  detail::count_pass("global_norm", Work::reduction, {&values});
   detail::call_at_replays([=, values = std::move(values)] {
     std::vector<Slice<T>> slices;
     for (const Tensor& t : values) slices.push_back(slice_of<T>(t));
@@ -357,6 +362,7 @@ void EMA::update(Here here) {
       }
     }
     const Device device = parameters_[0].device();
+    gradus::detail::count_pass("EMA", Work::map, {&parameters_, &averages_, &averages_});
     GRADUS_RUN(device, moving_average(floats.data(), std::ssize(floats), decay_));
     GRADUS_RUN(device, moving_average(doubles.data(), std::ssize(doubles), decay_));
   });

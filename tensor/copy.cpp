@@ -5,6 +5,7 @@
 #include "gradus/kernels/copy.h"
 #include "gradus/kernels/index.h"
 #include "gradus/tensor/dispatch.h"
+#include "gradus/tensor/ledger.h"
 
 namespace gradus::detail {
 
@@ -27,6 +28,7 @@ Shape broadcast_strides(const Tensor& t, const Shape& shape) {
 
 void copy_elements(const Tensor& from, const Tensor& to) {
   if (from.device() != to.device()) return copy_elements(moved(from, to.device()), to);
+  count("copy", Work::move, 0, {&from, &to});
   with_bits(from.dtype(), [&](auto bits) {
     using U = decltype(bits);
     Strided<const U> x{pointer<U>(from), {}};
@@ -48,6 +50,7 @@ Tensor moved(const Tensor& t, Device device) {
   if (device == t.device()) return x;
   Tensor y = empty(t.shape(), t.dtype(), device);
   if (x.numel() == 0) return y;
+  count("to", Work::move, 0, {&x, &y});
   if (device == Device::cpu) {
     GRADUS_RUN_ON_DEVICE(x.device(), copy_to_host(first_byte_mutable(y), first_byte(x), x.bytes()));
   } else if (x.device() == Device::cpu) {
@@ -90,6 +93,7 @@ Tensor converted(const Tensor& t, DType dtype) {
   if (t.dtype() == dtype) return contiguous_copy(t);
   const Tensor x = contiguous_value(t);
   Tensor y = empty(t.shape(), dtype, t.device());
+  count("to", Work::move, 0, {&x, &y});
   with_any(t.dtype(), [&](auto from) {
     with_any(dtype, [&](auto to) {
       using From = decltype(from);
@@ -107,6 +111,7 @@ Tensor checked_indices(const char* operation, const char* what, const Tensor& x,
   require_same_device(operation, x, indices);
   const Tensor flat = contiguous_value(indices);
   const auto* p = pointer<std::int64_t>(flat);
+  count(operation, Work::reduction, flat.numel(), {&flat});
   const std::int64_t bad =
       GRADUS_RUN(flat.device(), find_out_of_range(operation, p, flat.numel(), limit));
   if (bad >= 0)

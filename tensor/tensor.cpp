@@ -7,6 +7,7 @@
 #include "gradus/kernels/copy.h"
 #include "gradus/tensor/copy.h"
 #include "gradus/tensor/dispatch.h"
+#include "gradus/tensor/ledger.h"
 
 namespace gradus {
 namespace {
@@ -153,6 +154,7 @@ Tensor empty(const Shape& shape, DType dtype, Device device) {
 
 Tensor full(const Shape& shape, double value, DType dtype, Device device) {
   Tensor t = empty(shape, dtype, device);
+  detail::count("full", Work::move, 0, {&t});
   with_any(dtype, [&](auto zero) {
     using T = decltype(zero);
     T v;

@@ -77,6 +77,8 @@ std::vector<Row> reduction_rows();
 std::vector<Row> view_rows();
 std::vector<Row> index_rows();
 std::vector<Row> fused_rows();
+std::vector<Row> attention_rows();
+std::vector<Row> image_rows();
 std::vector<Row> linalg_rows();
 
 // Inputs of call `call` of a row, f64, outside of any graph; the same for the same numbers.

@@ -39,7 +39,7 @@ const std::vector<Row>& table() {
   static const std::vector<Row> rows = [] {
     std::vector<Row> all;
     for (auto* part : {elementwise_rows, binary_rows, reduction_rows, view_rows, index_rows,
-                       fused_rows, linalg_rows})
+                       fused_rows, attention_rows, image_rows, linalg_rows})
       for (Row& row : part()) all.push_back(std::move(row));
     return all;
   }();
