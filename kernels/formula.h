@@ -365,13 +365,15 @@ struct WhereConstant {  // otherwise: the constant stands where the condition ho
   }
 };
 
-// x sigmoid(c x). Beyond +-limit the factor is 0 or 1 to the last bit in f64 too; the guard keeps
-// inf * 0 out of the value and of every derivative.
+// x sigmoid(c x), for x > 0 as x - x sigmoid(-c x): there the rounding of what is taken away hardly
+// counts. Beyond +-limit the factor is 0 or 1 to the last bit in f64 too; the guard keeps inf * 0
+// out of the value and of every derivative.
 template <class V>
 GRADUS_INLINE V gated(const V& x, double c) {
   const double limit = 800.0 / c;
   const V w = select(x < -limit, -limit, select(x > limit, limit, x));
-  return select(x > limit, x, w * sigmoid(c * w));
+  const V part = w * sigmoid(select(w > 0.0, -c * w, c * w));
+  return select(x > limit, x, select(w > 0.0, w - part, part));
 }
 GRADUS_FORMULA_1(Silu, "silu", gated(x, 1.0))
 GRADUS_FORMULA_1(GeluSigmoid, "gelu", gated(x, 1.702))
