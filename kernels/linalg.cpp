@@ -4,58 +4,27 @@
 #include <cmath>
 #include <mutex>
 
+#include "gradus/kernels/cpu/lapack.h"
 #include "gradus/kernels/cpu/pool.h"
-
-// LAPACK and BLAS, as Fortran has them: texts pass their length at the end.
-#define GRADUS_LAPACK(p, T)                                                                        \
-  void p##getrf_(const int* m, const int* n, T* a, const int* lda, int* pivots, int* info);        \
-  void p##potrf_(const char* uplo, const int* n, T* a, const int* lda, int* info, std::size_t);    \
-  void p##trtrs_(const char* uplo, const char* trans, const char* diagonal, const int* n,          \
-                 const int* k, const T* a, const int* lda, T* b, const int* ldb, int* info,        \
-                 std::size_t, std::size_t, std::size_t);                                           \
-  void p##syevd_(const char* job, const char* uplo, const int* n, T* a, const int* lda, T* w,      \
-                 T* work, const int* lwork, int* iwork, const int* liwork, int* info, std::size_t, \
-                 std::size_t);                                                                     \
-  void p##gesdd_(const char* job, const int* m, const int* n, T* a, const int* lda, T* s, T* u,    \
-                 const int* ldu, T* vt, const int* ldvt, T* work, const int* lwork, int* iwork,    \
-                 int* info, std::size_t);
-extern "C" {
-GRADUS_LAPACK(s, float)
-GRADUS_LAPACK(d, double)
-// Where the LAPACK is OpenBLAS's.
-[[gnu::weak]] void openblas_set_num_threads(int);
-[[gnu::weak]] int openblas_get_num_threads();
-}
-#undef GRADUS_LAPACK
 
 namespace gradus::cpu {
 namespace {
 
 using Index = std::int64_t;
 
-// f(single, double): that of T.
-template <class T, class S, class D>
-auto of(S single, D twice) {
-  if constexpr (std::is_same_v<T, float>)
-    return single;
-  else
-    return twice;
-}
-#define GRADUS_LAPACK(T, name) of<T>(s##name##_, d##name##_)
-
 // OpenBLAS cuts its work by the number of its threads: it gets one while any of us calls it, so
 // that the bits depend on the sizes alone.
 class OneThread {
  public:
   OneThread() {
-    if (!openblas_set_num_threads || !openblas_get_num_threads) return;
+    if (!threads.set || !threads.get) return;
     const std::lock_guard hold(mutex);
-    if (users++ == 0 && (before = openblas_get_num_threads()) > 1) openblas_set_num_threads(1);
+    if (users++ == 0 && (before = threads.get()) > 1) threads.set(1);
   }
   ~OneThread() {
-    if (!openblas_set_num_threads || !openblas_get_num_threads) return;
+    if (!threads.set || !threads.get) return;
     const std::lock_guard hold(mutex);
-    if (--users == 0 && before > 1) openblas_set_num_threads(before);
+    if (--users == 0 && before > 1) threads.set(before);
   }
   OneThread(const OneThread&) = delete;
   OneThread& operator=(const OneThread&) = delete;
@@ -63,6 +32,7 @@ class OneThread {
  private:
   static inline std::mutex mutex;
   static inline int users = 0, before = 1;
+  const BlasThreads& threads = blas_threads();
 };
 
 // body(i) for each matrix, in tiles of at least some 1e5 operations.
@@ -126,8 +96,8 @@ struct SvdWork {
     const int ask = -1, ldu = m + n + 1;
     int info = 0, none = 0;
     T size = 0, unused = 0;
-    GRADUS_LAPACK(T, gesdd)
-    ("S", &m, &n, &unused, &m, &unused, &unused, &ldu, &unused, &n, &size, &ask, &none, &info, 1);
+    lapack<T>().gesdd("S", &m, &n, &unused, &m, &unused, &unused, &ldu, &unused, &n, &size, &ask,
+                      &none, &info, 1);
     return static_cast<int>(static_cast<double>(size) * (1 + 1e-6)) + 1;  // it was rounded
   }
 };
@@ -141,7 +111,7 @@ void lu(T* a, std::int32_t* pivots, T* sign, T* quality, Index batch, Index n) {
     std::int32_t* const p = pivots + i * n;
     const int size = static_cast<int>(n);
     int info = 0;
-    GRADUS_LAPACK(T, getrf)(&size, &size, m, &size, p, &info);
+    lapack<T>().getrf(&size, &size, m, &size, p, &info);
     sign[i] = 1;
     quality[i] = 1;
     for (Index k = 0; k < n; ++k) {
@@ -168,10 +138,8 @@ void lu_solve(const T* factors, const std::int32_t* pivots, Index stride, T* b, 
       for (Index r = 0; r < n; ++r)
         if (p[r] != r) std::swap(x[r + c * n], x[p[r] + c * n]);
     const T* const m = factors + i * stride;
-    GRADUS_LAPACK(T, trtrs)
-    ("L", "N", "U", &size, &columns, m, &size, x, &size, &info, 1, 1, 1);
-    GRADUS_LAPACK(T, trtrs)
-    ("U", "N", "N", &size, &columns, m, &size, x, &size, &info, 1, 1, 1);
+    lapack<T>().trtrs("L", "N", "U", &size, &columns, m, &size, x, &size, &info, 1, 1, 1);
+    lapack<T>().trtrs("U", "N", "N", &size, &columns, m, &size, x, &size, &info, 1, 1, 1);
   });
 }
 
@@ -181,7 +149,7 @@ void cholesky(T* a, T* quality, Index batch, Index n) {
     T* const m = a + i * n * n;
     const int size = static_cast<int>(n);
     int info = 0;
-    GRADUS_LAPACK(T, potrf)("U", &size, m, &size, &info, 1);
+    lapack<T>().potrf("U", &size, m, &size, &info, 1);
     quality[i] = info == 0;
     for (Index k = 0; k < n; ++k) {
       T terms = 0;
@@ -199,9 +167,8 @@ void triangular_solve(const T* a, Index stride, const Triangle& t, T* b, Index b
   each_matrix(batch, n, [&](Index i) {
     const int size = static_cast<int>(n), columns = static_cast<int>(k);
     int info = 0;
-    GRADUS_LAPACK(T, trtrs)
-    (t.upper ? "U" : "L", t.transpose ? "T" : "N", t.unit_diagonal ? "U" : "N", &size, &columns,
-     a + i * stride, &size, b + i * n * k, &size, &info, 1, 1, 1);
+    lapack<T>().trtrs(t.upper ? "U" : "L", t.transpose ? "T" : "N", t.unit_diagonal ? "U" : "N",
+                      &size, &columns, a + i * stride, &size, b + i * n * k, &size, &info, 1, 1, 1);
   });
 }
 
@@ -218,8 +185,8 @@ void eigh(T* a, T* out, void* scratch, Index batch, Index n) {
     T *const m = a + i * n * n, *const rows = out + i * n * (n + 1);
     const int size = static_cast<int>(n);
     int info = 0;
-    GRADUS_LAPACK(T, syevd)
-    ("V", "U", &size, m, &size, w.values, w.work, &w.lwork, w.iwork, &w.liwork, &info, 1, 1);
+    lapack<T>().syevd("V", "U", &size, m, &size, w.values, w.work, &w.lwork, w.iwork, &w.liwork,
+                      &info, 1, 1);
     for (Index k = 0; k < n; ++k) {
       T* const row = rows + k * (n + 1);
       std::copy(m + k * n, m + (k + 1) * n, row);
@@ -243,9 +210,8 @@ void svd(T* a, T* out, void* scratch, Index batch, Index m, Index n) {
     T* const rows = out + i * n * (m + n + 1);
     const int height = static_cast<int>(m), width = static_cast<int>(n), apart = height + width + 1;
     int info = 0;
-    GRADUS_LAPACK(T, gesdd)
-    ("S", &height, &width, a + i * m * n, &height, w.values, rows, &apart, w.vt, &width, w.work,
-     &w.lwork, w.iwork, &info, 1);
+    lapack<T>().gesdd("S", &height, &width, a + i * m * n, &height, w.values, rows, &apart, w.vt,
+                      &width, w.work, &w.lwork, w.iwork, &info, 1);
     for (Index k = 0; k < n; ++k) {
       T* const row = rows + k * (m + n + 1);
       for (Index j = 0; j < n; ++j) row[m + j] = w.vt[k + j * n];
