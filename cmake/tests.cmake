@@ -8,8 +8,11 @@ if(unit_tests)
     list(FILTER unit_tests EXCLUDE REGEX /cuda_|/device|/emulator_|/graphed_)
   endif()
   add_library(gradus_test_objects OBJECT ${unit_tests} ${test_main})
-  target_precompile_headers(gradus_test_objects PRIVATE <gtest/gtest.h>
-                            "${PROJECT_SOURCE_DIR}/gradus.h")
+  # The system's headers alone: a precompiled header of the library's own, which the compiler's cache
+  # may bring from another clone, would declare everything a second time.
+  target_precompile_headers(gradus_test_objects PRIVATE
+    <gtest/gtest.h> <algorithm> <cmath> <filesystem> <fstream> <functional> <map> <memory> <numeric>
+    <optional> <random> <set> <span> <sstream> <string> <thread> <utility> <vector>)
   # One file alone is told a path: the objects of the others serve in every clone.
   set_source_files_properties(${PROJECT_SOURCE_DIR}/tests/ops_test.cpp PROPERTIES
     COMPILE_DEFINITIONS "GRADUS_SOURCE_DIR=\"${PROJECT_SOURCE_DIR}\"")
@@ -17,7 +20,8 @@ if(unit_tests)
   # for inlined and instrumented code.
   target_compile_options(gradus_test_objects PRIVATE
     -O1 "$<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized;-Wno-stringop-overflow>")
-  set(test_libraries gradus_internal $<TARGET_NAME_IF_EXISTS:gradus_examples>
+  set(test_libraries $<TARGET_NAME_IF_EXISTS:gradus_exam> $<TARGET_NAME_IF_EXISTS:gradus_examples>
+                     gradus_internal
                      nlohmann_json::nlohmann_json rapidcheck ZLIB::ZLIB GTest::gtest)
   target_link_libraries(gradus_test_objects PRIVATE ${test_libraries})
   # The calls that tests let fail.

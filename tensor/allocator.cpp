@@ -271,7 +271,9 @@ void reset_peak_memory() noexcept {
   shared().peak = now.live;
 }
 
-void set_memory_limit(std::int64_t bytes) noexcept { shared().limit = bytes; }
+void set_memory_limit(std::int64_t bytes) noexcept {
+  shared().limit = std::max<std::int64_t>(bytes, 0);
+}
 
 void release_cached_memory() noexcept {
   Shared& s = shared();

@@ -145,6 +145,11 @@ std::int64_t elements(const Tensors& x, const Tensor&) {
   return std::max<std::int64_t>(1, x[0].size(-1) * x[0].size(-2));
 }
 
+// Those of an iteration: some six sweeps turn each row against every other one, in sums of two.
+std::int64_t sweeps(const Tensors& x, const Tensor& y) {
+  return elements(x, y) + 12 * std::max(x[0].size(-1), x[0].size(-2));
+}
+
 Row matrix_row(const char* name, const char* detail, const char* kept, TensorsFunction f) {
   Row row;
   row.name = name;
@@ -320,6 +325,7 @@ void push_spectra(std::vector<Row>& rows) {
     const linalg::Eigh e = linalg::eigh(symmetric_apart(x[0]));
     return concat({e.values.unsqueeze(-1), transposed(e.vectors)}, -1);
   });
+  eigh.length = sweeps;
   eigh.reference = [](const Tensors& x) { return eigh_rows(symmetric_apart(x[0])); };
   eigh.misuses = square_misuses([](const Tensor& a) { linalg::eigh(a); });
   push(rows, eigh,
@@ -338,6 +344,7 @@ void push_spectra(std::vector<Row>& rows) {
       const Tensor u = transposed(f.u), s = f.s.unsqueeze(-1);
       return wide ? concat({f.vh, s, u}, -1) : concat({u, s, f.vh}, -1);
     });
+    svd.length = sweeps;
     svd.reference = [wide](const Tensors& x) {
       return svd_rows(wide ? transposed(apart(x[0])) : apart(x[0]));
     };

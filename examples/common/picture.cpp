@@ -133,7 +133,9 @@ Bytes encode_png(const Picture& picture) {
   png_alloc_size_t size = PNG_IMAGE_PNG_SIZE_MAX(image);
   Bytes bytes(size);
   if (!png_image_write_to_memory(&image, bytes.data(), &size, 0, pixels, 0, nullptr)) {
-    refuse<DataError>("png: cannot be encoded: ", image.message);
+    const std::string why = image.message;  // libpng knows no codes
+    if (why.find("memory") != std::string::npos) refuse<OutOfMemory>("png: out of memory");
+    refuse<DataError>("png: cannot be encoded: ", why);
   }
   bytes.resize(size);
   return bytes;

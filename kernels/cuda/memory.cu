@@ -189,7 +189,7 @@ void release_cached(int device) noexcept {
 }
 
 void set_memory_limit(int device, std::int64_t bytes) noexcept {
-  if (device >= 0 && device < max_devices) limits[device] = bytes;
+  if (device >= 0 && device < max_devices) limits[device] = bytes > 0 ? bytes : 0;
 }
 
 }  // namespace gradus::GRADUS_GPU
