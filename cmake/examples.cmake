@@ -1,4 +1,5 @@
-# Every examples/<name>.cpp is a program, gradus-<name>, over the helpers in examples/common.
+# Every examples/<name>.cpp is a program, gradus-<name>, over the helpers in examples/common and,
+# where there are some, its own in examples/<name>.
 file(GLOB common CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/examples/common/*.cpp)
 file(GLOB programs CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/examples/*.cpp)
 list(TRANSFORM programs REPLACE ".*/(.*)\\.cpp" "\\1")
@@ -14,8 +15,14 @@ if(common)
 endif()
 
 foreach(name IN LISTS programs)
+  file(GLOB parts CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/examples/${name}/*.cpp)
+  if(parts)
+    add_library(gradus_${name} STATIC ${parts})
+    target_link_libraries(gradus_${name} PUBLIC gradus_examples)
+  endif()
   add_executable(gradus-${name} examples/${name}.cpp)
-  target_link_libraries(gradus-${name} PRIVATE gradus_examples gradus gradus_conventions)
+  target_link_libraries(gradus-${name} PRIVATE $<TARGET_NAME_IF_EXISTS:gradus_${name}>
+                        gradus_examples gradus gradus_conventions)
   if(GRADUS_BUILD_EMULATOR)
     target_link_libraries(gradus-${name} PRIVATE "$<LINK_LIBRARY:WHOLE_ARCHIVE,gradus_emulated>")
   endif()

@@ -22,6 +22,7 @@ expect 2 "Usage: ./run WORD"
 expect 0 "Usage: ./run WORD" --help
 expect 2 "did you mean 'test'" tset
 expect 2 "did you mean 'bench'" benhc
+expect 2 "did you mean 'exam'" exma
 expect 2 "did you mean 'quick'" test quik
 expect 2 "at most" test quick full
 [[ ! -e $1/examples/vae.cpp ]] || expect 2 "did you mean 'vae'" vea

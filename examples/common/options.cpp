@@ -116,15 +116,25 @@ Json parse_file(const Path& path) {
 
 }  // namespace
 
-Options::Options(std::string program, std::string description)
-    : program_(std::move(program)), description_(std::move(description)) {}
+Options::Options(std::string program, std::string description, Kind kind)
+    : program_(std::move(program)), description_(std::move(description)), kind_(kind) {}
 
 void Options::add(const std::string& name, Field field, const std::string& help, FlagRule rule) {
   flags_.push_back({name, field, help, std::move(rule), true});
 }
 
-void Options::add_unsaved(const std::string& name, std::string* field, const std::string& help) {
-  flags_.push_back({name, field, help, {}, false});
+void Options::add_unsaved(const std::string& name, std::string* field, const std::string& help,
+                          FlagRule rule) {
+  flags_.push_back({name, field, help, std::move(rule), false});
+}
+
+void Options::add_switch(const std::string& name, bool* field, const std::string& help) {
+  switches_.push_back({name, field, help});
+}
+
+void Options::add_words(const std::string& name, std::vector<std::string>* field,
+                        const std::string& help) {
+  words_ = {name, field, help};
 }
 
 bool Options::read_command_line(int argc, const char* const* argv) {
@@ -141,10 +151,14 @@ bool Options::read_command_line(int argc, const char* const* argv) {
     option->default_str(now.is_string() ? now.get<std::string>() : now.dump());
     option->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   }
-  app.add_option("--config", config_file_,
-                 "JSON file with any of the values above; flags win over it");
-  app.add_flag("--print-config", print_config_, "print the configuration as JSON and exit");
-  app.add_option("--resume", resume_, "continue this run (its name under runs/, or its folder)");
+  for (const Switch& one : switches_) app.add_flag("--" + one.name, *one.field, one.help);
+  if (words_.field) app.add_option(words_.name, *words_.field, words_.help);
+  if (kind_ == Kind::run) {
+    app.add_option("--config", config_file_,
+                   "JSON file with any of the values above; flags win over it");
+    app.add_flag("--print-config", print_config_, "print the configuration as JSON and exit");
+    app.add_option("--resume", resume_, "continue this run (its name under runs/, or its folder)");
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
@@ -156,7 +170,9 @@ bool Options::read_command_line(int argc, const char* const* argv) {
   for (const std::string& extra : app.remaining()) {
     if (extra.rfind("--", 0) != 0) refuse<UsageError>("unexpected argument ", extra);
     const std::string name = extra.substr(0, extra.find('='));
-    std::vector<std::string> known{"--help", "--config", "--print-config", "--resume"};
+    std::vector<std::string> known{"--help"};
+    if (kind_ == Kind::run) known.insert(known.end(), {"--config", "--print-config", "--resume"});
+    for (const Switch& one : switches_) known.push_back("--" + one.name);
     for (const Flag& flag : flags_) known.push_back("--" + flag.name);
     refuse<UsageError>("unknown flag ", name, hint(name, known));
   }

@@ -30,12 +30,17 @@ class Options {
  public:
   using Field = std::variant<std::int64_t*, std::uint64_t*, double*, std::string*>;
 
-  // Every program has --help, --config FILE, --print-config and --resume RUN.
-  Options(std::string program, std::string description);
+  // Every program has --help; those that make runs --config FILE, --print-config and --resume RUN.
+  enum class Kind { run, tool };
+  Options(std::string program, std::string description, Kind kind = Kind::run);
 
   void add(const std::string& name, Field field, const std::string& help, FlagRule rule = {});
   // A word about this invocation: neither part of json() nor accepted in a configuration file.
-  void add_unsaved(const std::string& name, std::string* field, const std::string& help);
+  void add_unsaved(const std::string& name, std::string* field, const std::string& help,
+                   FlagRule rule = {});
+  void add_switch(const std::string& name, bool* field, const std::string& help);
+  // What is not a flag; without it any such word is refused.
+  void add_words(const std::string& name, std::vector<std::string>* field, const std::string& help);
 
   // Sets the fields. False: --help or --print-config was answered and nothing is left to do. Throws
   // UsageError that names the flag or the file's key and, if it is unknown, the nearest one;
@@ -61,9 +66,23 @@ class Options {
   void read_json(const Path& path);
   void refuse_changes(const Json& before) const;
 
+  struct Switch {
+    std::string name;
+    bool* field;
+    std::string help;
+  };
+  struct Words {
+    std::string name;
+    std::vector<std::string>* field = nullptr;
+    std::string help;
+  };
+
   std::string program_, description_, config_file_, resume_;
+  Kind kind_;
   bool print_config_ = false;
   std::vector<Flag> flags_;
+  std::vector<Switch> switches_;
+  Words words_;
 };
 
 }  // namespace gradus::examples

@@ -6,19 +6,10 @@
 #include <utility>
 #include <vector>
 
+#include "examples/common/page.h"
 #include "examples/common/run_directory.h"
 
 namespace gradus::examples {
-
-struct Series {
-  std::string name;
-  std::vector<std::pair<double, double>> points;  // those that are not finite are left out
-};
-
-struct Chart {
-  std::string title, x_label, y_label;
-  std::vector<Series> series;
-};
 
 struct Figure {
   std::string name, caption;  // the name is also that of its file in the run directory
