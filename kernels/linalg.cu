@@ -13,12 +13,18 @@ using Index = std::int64_t;
 
 constexpr int threads = 128;
 
-// body(row, column) for each element of a rectangle, rows fastest, over the block's threads.
+// body(row, column) for each element of a rectangle, rows fastest, over the block's threads. What a
+// thread steps over is counted once: a division of 64 bits is a call, and calls spill registers.
 template <class Body>
 GRADUS_DEVICE void each_element(Index rows, Index columns, const Body& body) {
-  for (Index e = threadIdx.x; e < rows * columns; e += threads) {
-    const Index column = e / rows;
-    body(e - column * rows, column);
+  if (rows == 0) return;
+  const auto height = static_cast<unsigned>(rows <= threads ? rows : threads + 1);
+  const Index whole = threads / height, rest = threads - whole * rows;
+  Index column = threadIdx.x / height, row = threadIdx.x - column * rows;
+  while (column < columns) {
+    body(row, column);
+    row += rest, column += whole;
+    if (row >= rows) row -= rows, ++column;
   }
 }
 
@@ -112,30 +118,33 @@ __global__ void __launch_bounds__(threads) cholesky_kernel(T* matrices, T* quali
   });
 }
 
-// x (n, k) becomes the solution of a triangular system, a row of it after the other.
+// x (n, k) becomes the solution of a triangular system, a row of it after the other. Sizes are such
+// as LAPACK counts, in 32 bits: with 64 a division, which is a call, spills registers.
 template <class T>
-GRADUS_DEVICE void substitute(const T* a, const Triangle& t, T* x, Index n, Index k) {
+GRADUS_DEVICE void substitute(const T* a, const Triangle& t, T* x, int n, int k) {
   const bool from_below = t.upper != t.transpose;
-  for (Index step = 0; step < n; ++step) {
-    const Index r = from_below ? n - 1 - step : step;
+  const Index height = n;
+  for (int step = 0; step < n; ++step) {
+    const int r = from_below ? n - 1 - step : step;
     if (!t.unit_diagonal) {
-      for (Index c = threadIdx.x; c < k; c += threads) x[r + c * n] /= a[r + r * n];
+      for (int c = static_cast<int>(threadIdx.x); c < k; c += threads)
+        x[r + c * height] /= a[r + r * height];
       __syncthreads();
     }
-    const Index first = from_below ? 0 : r + 1;
+    const int first = from_below ? 0 : r + 1;
     each_element(n - step - 1, k, [&](Index row, Index c) {
       const Index i = first + row;
-      x[i + c * n] -= (t.transpose ? a[r + i * n] : a[i + r * n]) * x[r + c * n];
+      x[i + c * height] -=
+          (t.transpose ? a[r + i * height] : a[i + r * height]) * x[r + c * height];
     });
     __syncthreads();
   }
 }
 
+// Rows of b (n, k) change places as those of the factored matrix did.
 template <class T>
 __global__ void __launch_bounds__(threads)
-    lu_solve_kernel(const T* factors, const std::int32_t* pivots, Index stride, T* b, Index n,
-                    Index k) {
-  const T* const a = factors + blockIdx.x * stride;
+    exchange_rows_kernel(const std::int32_t* pivots, Index stride, T* b, Index n, Index k) {
   const std::int32_t* const p = pivots + (stride ? blockIdx.x * n : 0);
   T* const x = b + blockIdx.x * n * k;
   for (Index c = threadIdx.x; c < k; c += threads)
@@ -145,15 +154,13 @@ __global__ void __launch_bounds__(threads)
         x[r + c * n] = x[p[r] + c * n];
         x[p[r] + c * n] = y;
       }
-  __syncthreads();
-  substitute(a, {.upper = false, .unit_diagonal = true}, x, n, k);
-  substitute(a, {.upper = true}, x, n, k);
 }
 
 template <class T>
 __global__ void __launch_bounds__(threads)
     triangular_solve_kernel(const T* a, Index stride, const Triangle t, T* b, Index n, Index k) {
-  substitute(a + blockIdx.x * stride, t, b + blockIdx.x * n * k, n, k);
+  substitute(a + blockIdx.x * stride, t, b + blockIdx.x * n * k, static_cast<int>(n),
+             static_cast<int>(k));
 }
 
 }  // namespace
@@ -164,22 +171,23 @@ void lu(T* a, std::int32_t* pivots, T* sign, T* quality, Index batch, Index n) {
 }
 
 template <class T>
+void triangular_solve(const T* a, Index stride, const Triangle& t, T* b, Index batch, Index n,
+                      Index k) {
+  GRADUS_LAUNCH(triangular_solve_kernel<T>, blocks_for(batch, 1), threads, 0, a, stride, t, b, n,
+                k);
+}
+
+template <class T>
 void lu_solve(const T* factors, const std::int32_t* pivots, Index stride, T* b, Index batch,
               Index n, Index k) {
-  GRADUS_LAUNCH(lu_solve_kernel<T>, blocks_for(batch, 1), threads, 0, factors, pivots, stride, b, n,
-                k);
+  GRADUS_LAUNCH(exchange_rows_kernel<T>, blocks_for(batch, 1), threads, 0, pivots, stride, b, n, k);
+  triangular_solve(factors, stride, {.upper = false, .unit_diagonal = true}, b, batch, n, k);
+  triangular_solve(factors, stride, {.upper = true}, b, batch, n, k);
 }
 
 template <class T>
 void cholesky(T* a, T* quality, Index batch, Index n) {
   GRADUS_LAUNCH(cholesky_kernel<T>, blocks_for(batch, 1), threads, 0, a, quality, n);
-}
-
-template <class T>
-void triangular_solve(const T* a, Index stride, const Triangle& t, T* b, Index batch, Index n,
-                      Index k) {
-  GRADUS_LAUNCH(triangular_solve_kernel<T>, blocks_for(batch, 1), threads, 0, a, stride, t, b, n,
-                k);
 }
 
 #define GRADUS_LINALG(T)                                                                 \

@@ -291,7 +291,7 @@ std::vector<Row> reduction_rows() {
     const std::size_t first = rows.size();
     push_reduction(
         rows, name, f,
-        [all_of](const Values& v) {
+        [all_of = all_of](const Values& v) {
           const auto positive = [](double e) { return e > 0; };
           return double(all_of ? std::all_of(v.begin(), v.end(), positive)
                                : std::any_of(v.begin(), v.end(), positive));

@@ -65,8 +65,6 @@ void relu_attention(Exam& exam) {
   exam.compare("a row whose denominator is 0 gives zeros", {.autodiff = nothing, .closed = none},
                exactly());
   exam.compare("and zero gradients", {.autodiff = slope, .closed = none}, exactly());
-  Tensor mask = ones({n, n}, DType::f64).to(DType::boolean);
-  mask.mutable_data<bool>()[0] = true;
   const Tensor hidden =
       expand(zeros({1, 1, 1, n}), {1, 1, n, n}).to(DType::boolean).to(exam.device);
   for (const AttentionWeights kind : {AttentionWeights::relu, AttentionWeights::softmax})
