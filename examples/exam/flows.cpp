@@ -30,7 +30,7 @@ void rank_one(Exam& exam) {
   }
   exam.compare("J = diag(σ′(Ax)) A",
                {.autodiff = j, .closed = closed, .independent = jacobian_of(f, x)}, derivative(),
-               difference(4, {1}));
+               difference());
   exam.compare("det J = 0",
                {.autodiff = linalg::det(j), .closed = 0., .independent = determinant(Values(j), 2)},
                identity({std::abs(closed[0] * closed[3])}));
@@ -79,7 +79,7 @@ void not_injective(Exam& exam) {
                  {.autodiff = linalg::det(jacobian(cubes, x)),
                   .closed = closed(points[i]),
                   .independent = determinant(j, 3)},
-                 derivative(), difference(4, {10 * magnitude}));
+                 derivative(), difference(4, {magnitude}));
   }
   exam.compare("the reference number", {.autodiff = closed(points[0]), .closed = 4.71578914981745},
                stated("its 15 digits", 5e-15));
@@ -134,18 +134,21 @@ void volume_preserving(Exam& exam) {
          .closed = 1.,
          .independent =
              determinant(jacobian_of([&](const Tensor& y) { return f.forward(y); }, one), 2)},
-        derivative(), difference(4, {10}));
+        derivative(), difference());
   }
-  // Entropy by quadrature along the line: that of a standard normal law, before and after.
-  const auto entropy_of = [&](const distributions::Normal& d, double from, double to) {
-    const std::vector<double> nodes = grid(from, to, 801);
-    const Tensor log_p = d.log_prob(exam.tensor(nodes));
-    return Values(-sum(exp(log_p) * log_p) * (nodes[1] - nodes[0]));
-  };
+  // Entropy along the line, of the library's density after the map and of the normal one before it.
+  const std::vector<double> nodes = grid(-11.3, 12.7, 801);
+  const Flow<distributions::Normal> moved{{0., 1.}, translation};
+  const Tensor log_p = moved.log_prob(exam.tensor(nodes));
   exam.compare("differential entropy, before and after x + b",
-               {.autodiff = entropy_of({0.7, stretch}, -11.3, 12.7),
+               {.autodiff = Values(-sum(exp(log_p) * log_p) * (nodes[1] - nodes[0])),
                 .closed = std::log(2 * M_PI * std::exp(1.0)) / 2,
-                .independent = entropy_of({0., 1.}, -12, 12)},
+                .independent = integral(
+                    [](double x) {
+                      const double log_q = -x * x / 2 - std::log(2 * M_PI) / 2;
+                      return -std::exp(log_q) * log_q;
+                    },
+                    -12, 12)},
                quadrature());
   // In two dimensions volume stays and the density's shape does not.
   const Tensor z = flows::Composition{coupling}.forward(x);
@@ -163,8 +166,7 @@ std::vector<Statement> flow_maps() {
   return {
       {"D1a", "z = σ(Ax) with A = aᵀa is no flow: A has rank 1",
        "A sigmoid of a linear map of rank one has a singular Jacobian everywhere: a plane of "
-       "points "
-       "shares each image, and no density can be carried through.",
+       "points shares each image, and no density can be carried through.",
        "det J = det(diag(σ′(Ax)) a^⊤ a) = 0", rank_one,
        "The rank is judged by singular values against the largest, so no scale of a changes it."},
       {"D1b", "(x₃+x₂)³, x₁⁴x₂+x₃⁴, e^x₃ is not injective",

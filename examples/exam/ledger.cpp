@@ -30,25 +30,41 @@ Values::Values(const Tensor& tensor) {
   assign(host.data<double>(), host.data<double>() + host.numel());
 }
 
-double Tolerance::bound(double closed, std::size_t i) const {
+double Tolerance::bound(const Values& closed, std::size_t i) const {
   if (!bounds.empty()) return at(bounds, i);
-  return relative == 0 ? absolute : absolute + relative * std::abs(closed);
+  if (relative == 0) return absolute;
+  double size = std::abs(at(closed, i));
+  if (of_largest)
+    for (const double value : closed) size = std::max(size, std::abs(value));
+  return absolute + relative * size;
 }
 
 Tolerance identity() { return {"identity", 16 * epsilon}; }
 Tolerance identity(const Values& terms) { return {"identity", 0, 0, times(16 * epsilon, terms)}; }
 Tolerance derivative() { return {"derivative", 1e-11, 1e-13}; }
-Tolerance difference(int order) { return {"difference", order == 4 ? 1e-9 : 1e-7}; }
-Tolerance difference(int order, const Values& scale) {
-  return {"difference", 0, 0, times(order == 4 ? 1e-9 : 1e-7, scale)};
+Tolerance difference(int order) { return {"difference", order == 4 ? 1e-9 : 1e-7, 0, {}, true}; }
+Tolerance difference(int order, const Values& terms) {
+  return {"difference", 0, 0, times(order == 4 ? 1e-9 : 1e-7, terms)};
 }
 Tolerance single(double length, const Values& terms) {
   return {"single", 0, 0, times((4 + 2 * std::sqrt(length)) * 0x1p-24, terms)};
 }
-Tolerance quadrature() { return {"quadrature", 1e-10}; }
+Tolerance quadrature() { return {"quadrature", 1e-10, 0, {}, true}; }
+Tolerance vanishing() { return {"converged", 0, 1e-10}; }
 Tolerance converged() { return {"converged", 1e-8}; }
 Tolerance simulation(const Values& standard_errors) {
   return {"simulation", 0, 0, times(5, standard_errors)};
+}
+Tolerance kolmogorov_smirnov() { return {"simulation", 0, 1.95}; }
+Tolerance ulps(double count, const Values& exact, DType dtype) {
+  const int digits = dtype == DType::f32 ? 24 : 53, least = dtype == DType::f32 ? -149 : -1074;
+  Values bounds;
+  for (const double x : exact) {
+    int exponent = 0;
+    std::frexp(x, &exponent);
+    bounds.push_back(count * std::ldexp(1.0, std::max(x == 0 ? least : exponent - digits, least)));
+  }
+  return {"ULP", 0, 0, bounds};
 }
 Tolerance slope() { return {"slope", 0, 0.1}; }
 Tolerance exactly() { return {"exact"}; }
@@ -75,7 +91,7 @@ void Exam::compare(const std::string& what, const Numbers& numbers, const Tolera
     same_size = same_size && (values.size() == reference.size() || reference.size() == 1);
     for (std::size_t i = 0; same_size && i < values.size(); ++i) {
       const double closed = at(reference, i), error = distance(values[i], closed);
-      const double bound = t.bound(closed, i), part = error == 0 ? 0 : error / bound;
+      const double bound = t.bound(reference, i), part = error == 0 ? 0 : error / bound;
       if (part <= worst) continue;
       worst = part;
       found.worst = i, found.error = error, found.bound = bound, found.tolerance = t.name;

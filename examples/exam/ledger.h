@@ -3,16 +3,18 @@
 //
 //   void change_of_scale(Exam& exam) {
 //     const Tensor x = exam.tensor({1, 2}).requires_grad_();
-//     exam.compare("d(3x)/dx", {.autodiff = grad(sum(3 * x), {x})[0],
-//                               .closed = {exam.seeded("a wrong sign", 3., -3.), 3},
-//                               .independent = differences([](double t) { return 3 * t; }, {1,
-//                               2})},
+//     const double factor = exam.seeded("a wrong sign", 3., -3.);
+//     exam.compare("d(3x)/dx",
+//                  {.autodiff = grad(sum(3 * x), {x})[0],
+//                   .closed = {factor, factor},
+//                   .independent = each_of({1, 2}, [](double at) {
+//                     return difference_of([](double t) { return 3 * t; }, at);
+//                   })},
 //                  derivative(), difference());
 //   }
 #pragma once
 
 #include <functional>
-#include <map>
 #include <string>
 #include <vector>
 
@@ -31,25 +33,30 @@ struct Values : std::vector<double> {
 };
 
 // What an error may be, by the names of docs/exam.md: absolute + relative * |closed form|, or a
-// bound of its own for each element.
+// bound of its own for each element. Differences and quadratures are relative to the largest of the
+// numbers.
 struct Tolerance {
   std::string name;
   double relative = 0, absolute = 0;
   Values bounds = {};
-  double bound(double closed, std::size_t i) const;
+  bool of_largest = false;
+  double bound(const Values& closed, std::size_t i) const;
 };
 Tolerance identity();                     // of a value that is its own largest term
 Tolerance identity(const Values& terms);  // the sums of the terms' magnitudes
 Tolerance derivative();
 Tolerance difference(int order = 4);
-Tolerance difference(int order, const Values& scale);  // where what is differenced is larger
+Tolerance difference(int order, const Values& terms);  // where what is differenced is larger
 Tolerance single(double length, const Values& terms);  // f32 beside f64
 Tolerance quadrature();
+Tolerance vanishing();  // of a gradient; then
 Tolerance converged();
 Tolerance simulation(const Values& standard_errors);
+Tolerance kolmogorov_smirnov();  // of D √n
+Tolerance ulps(double count, const Values& exact, DType dtype);
 Tolerance slope();
 Tolerance exactly();
-// Another bound that the statement itself names.
+// Another bound, which the statement or its reference number states; never under a name above.
 Tolerance stated(const std::string& name, const Values& bounds);
 
 // One comparison. Where there are several elements, the numbers are those of the worst.

@@ -56,7 +56,7 @@ std::string padded(std::string text, std::size_t width) {
 }
 
 void line(std::ostream& out, const std::vector<std::string>& cells) {
-  constexpr std::size_t widths[] = {5, 62, 16, 16, 16, 28};
+  constexpr std::size_t widths[] = {5, 61, 13, 13, 13, 33};
   for (std::size_t i = 0; i < std::size(widths); ++i) out << padded(cells[i], widths[i]) << ' ';
   out << cells.back() << '\n';
 }

@@ -193,8 +193,9 @@ def chains(quick):
 def networks(quick):
     sizes = [(1, 8, 16), (2, 8, 16), (1, 16, 16), (1, 8, 32), (3, 12, 8)]
     cost = [mpf(n * (24 * s * d * d + 4 * s * s * d)) for n, s, d in sizes]
-    for name in ("M12", "M27"):
-        yield name, "operations of matrix products: N (24SD² + 4S²D)", cost
+    for mask in ("under a causal mask", "without a mask"):
+        yield "M12", f"{mask}: 4n²d", [mpf(4 * n * n * 4) for n in (8, 16, 32, 64)]
+    yield "M27", "operations of matrix products: N (24SD² + 4S²D)", cost
     x, y = [mpf("0.5"), mpf(-1)], [mpf("1.3"), mpf("0.4")]
     block = mp.matrix(12)  # the Hessian of y W Z^T x, W and Z of (2, 3), row by row
     for i in range(2):
