@@ -118,6 +118,22 @@ Tensor sum_of_integers(At x, const Plan& p, bool keepdim) {
   return record_nothing("sum", x.here, y, {&*x});
 }
 
+// How many elements are the largest or the smallest, in the shape with ones.
+template <bool largest>
+Tensor counted(const char* name, const Tensor& x, const Plan& p) {
+  const Tensor y = empty(p.kept_ones, x.dtype(), x.device());
+  detail::count(name, Work::reduction, x.numel(), {&x, &y});
+  with_float(name, x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    if (y.numel() == 0) return;
+    if constexpr (largest)
+      GRADUS_RUN(x.device(), count_max(pointer<T>(x), loops_of(x, p), out_pointer<T>(y)));
+    else
+      GRADUS_RUN(x.device(), count_min(pointer<T>(x), loops_of(x, p), out_pointer<T>(y)));
+  });
+  return y;
+}
+
 // max and min: the gradient goes to the extreme elements, in equal shares.
 template <bool largest>
 Tensor extreme(const char* name, At x, const Axes& axes, bool keepdim) {
@@ -129,12 +145,10 @@ Tensor extreme(const char* name, At x, const Axes& axes, bool keepdim) {
     else
       GRADUS_RUN(x->device(), min(in, s, out));
   });
-  return record(name, x.here, y, wrt(x, [x = saved(x), p, axes](const Tensor& g, const Tensor& y) {
-                  // No count, and so NaN, where a NaN won: nothing equals it.
+  return record(name, x.here, y, wrt(x, [x = saved(x), p, name](const Tensor& g, const Tensor& y) {
+                  // Where a NaN won none is counted, and so the gradient is NaN.
                   const auto rule = [&](const Tensor& at, const Tensor& top, const Tensor& g) {
-                    const Tensor hits =
-                        map(formula::Hit{}, at, top, ones({}, g.dtype(), g.device()));
-                    return map(formula::Hit{}, at, top, g / sum(hits, Axes(axes), true));
+                    return map(formula::Hit{}, at, top, g / counted<largest>(name, at, p));
                   };
                   return in_float(g.dtype(), rule, x->detach(), reshape(y.detach(), p.kept_ones),
                                   reshape(g, p.kept_ones));

@@ -3,61 +3,16 @@
 #include <algorithm>
 #include <cassert>
 #include <cmath>
-#include <cstdlib>
 
 #include "gradus/kernels/copy.h"
 #include "gradus/kernels/cpu/fold.h"
 #include "gradus/kernels/cpu/pool.h"
 #include "gradus/kernels/cpu/walk.h"
 
-namespace gradus {
+namespace gradus::cpu {
 namespace {
 
 using Index = std::int64_t;
-
-void append(Extents& e, Index* strides, Index size, Index stride) {
-  if (size == 1) return;
-  const int last = e.rank - 1;
-  if (last >= 0 && strides[last] == size * stride) {
-    e.size[last] *= size;
-    strides[last] = stride;
-  } else {
-    e.size[e.rank] = size;
-    strides[e.rank++] = stride;
-  }
-}
-
-}  // namespace
-
-ReduceShape reduce_shape(const Extents& extents, const Index* stride, unsigned axes) {
-  ReduceShape s;
-  for (int i = 0; i < extents.rank; ++i) {
-    if (axes >> i & 1)
-      append(s.reduced, s.reduced_stride, extents.size[i], stride[i]);
-    else
-      append(s.kept, s.kept_stride, extents.size[i], stride[i]);
-  }
-  return s;
-}
-
-ReduceShape in_memory_order(const ReduceShape& s) {
-  int order[max_rank];
-  for (int i = 0; i < s.reduced.rank; ++i) {
-    int at = i;
-    for (; at > 0 && std::abs(s.reduced_stride[order[at - 1]]) < std::abs(s.reduced_stride[i]);
-         --at)
-      order[at] = order[at - 1];
-    order[at] = i;
-  }
-  ReduceShape r = s;
-  r.reduced.rank = 0;
-  for (int i = 0; i < s.reduced.rank; ++i)
-    append(r.reduced, r.reduced_stride, s.reduced.size[order[i]], s.reduced_stride[order[i]]);
-  return r;
-}
-
-namespace cpu {
-namespace {
 
 constexpr Index tile_elements = 1 << 16;
 constexpr Index max_partials = 8192;
@@ -75,6 +30,12 @@ struct SquaredDeviation {
   template <class L>
   GRADUS_INLINE L operator()(const L& x, const L& mean) const {
     return (x - mean) * (x - mean);
+  }
+};
+struct Equals {
+  template <class L>
+  GRADUS_INLINE L operator()(const L& x, const L& y) const {
+    return select(x == y, L(1.0), L(0.0));
   }
 };
 struct ShiftedExp {
@@ -320,6 +281,17 @@ void reduce(const S* x, const ReduceShape& shape, Y* y) {
   }
 }
 
+template <class Op, class T>
+void count_extremes(const T* x, const ReduceShape& shape, T* y) {
+  assert(shape.reduced.count() > 0 || shape.kept.count() == 0);
+  const Reduction<T> r(x, shape);
+  r.for_outputs(most_staged, [&](Index begin, Index end) {
+    T extreme[most_staged];
+    r.template reduce<Value, Op>(begin, end, nullptr, extreme);
+    r.template reduce<Equals, Sum>(begin, end, extreme, y + begin);
+  });
+}
+
 }  // namespace
 
 template <class T, class Y>
@@ -342,6 +314,15 @@ template <class T>
 void min(const T* x, const ReduceShape& shape, T* y) {
   assert(shape.reduced.count() > 0 || shape.kept.count() == 0);
   reduce<Min>(x, shape, y);
+}
+
+template <class T>
+void count_max(const T* x, const ReduceShape& shape, T* y) {
+  count_extremes<Max>(x, shape, y);
+}
+template <class T>
+void count_min(const T* x, const ReduceShape& shape, T* y) {
+  count_extremes<Min>(x, shape, y);
 }
 
 template <class S>
@@ -391,8 +372,12 @@ GRADUS_INSTANTIATE(double)
 GRADUS_INSTANTIATE(bf16)
 #undef GRADUS_INSTANTIATE
 template void sum(const bf16*, const ReduceShape&, float*);
-template void prod(const float*, const ReduceShape&, float*);
-template void prod(const double*, const ReduceShape&, double*);
+#define GRADUS_INSTANTIATE(T)                                \
+  template void prod(const T*, const ReduceShape&, T*);      \
+  template void count_max(const T*, const ReduceShape&, T*); \
+  template void count_min(const T*, const ReduceShape&, T*);
+GRADUS_INSTANTIATE(float)
+GRADUS_INSTANTIATE(double)
+#undef GRADUS_INSTANTIATE
 
-}  // namespace cpu
-}  // namespace gradus
+}  // namespace gradus::cpu

@@ -20,6 +20,14 @@ struct StorePlace {
     y[o] = s.at;
   }
 };
+template <class T>
+struct StoreNumber {
+  T* y;
+  template <class S>
+  GRADUS_DEVICE void operator()(const S& s, std::int64_t o) const {
+    y[o] = static_cast<T>(s.n);
+  }
+};
 struct StoreFound {
   bool* y;
   bool found;
@@ -69,6 +77,15 @@ void min(const T* x, const ReduceShape& shape, T* y) {
 }
 
 template <class T>
+void count_max(const T* x, const ReduceShape& shape, T* y) {
+  reduce<CountOf<T, Larger>>(x, in_memory_order(shape), StoreNumber<T>{y});
+}
+template <class T>
+void count_min(const T* x, const ReduceShape& shape, T* y) {
+  reduce<CountOf<T, Smaller>>(x, in_memory_order(shape), StoreNumber<T>{y});
+}
+
+template <class T>
 void argmax(const T* x, const ReduceShape& shape, std::int64_t* y) {
   reduce<ArgmaxOf<computed<T>>>(x, shape, StorePlace{y});
 }
@@ -107,10 +124,14 @@ GRADUS_INSTANTIATE(double)
 GRADUS_INSTANTIATE(bf16)
 #undef GRADUS_INSTANTIATE
 template void sum(const bf16*, const ReduceShape&, float*);
-template void prod(const float*, const ReduceShape&, float*);
-template void prod(const double*, const ReduceShape&, double*);
-template void argmax(const float*, const ReduceShape&, std::int64_t*);
-template void argmax(const double*, const ReduceShape&, std::int64_t*);
+#define GRADUS_INSTANTIATE(T)                                \
+  template void prod(const T*, const ReduceShape&, T*);      \
+  template void count_max(const T*, const ReduceShape&, T*); \
+  template void count_min(const T*, const ReduceShape&, T*); \
+  template void argmax(const T*, const ReduceShape&, std::int64_t*);
+GRADUS_INSTANTIATE(float)
+GRADUS_INSTANTIATE(double)
+#undef GRADUS_INSTANTIATE
 template void sum_integers(const std::int32_t*, const ReduceShape&, std::int64_t*);
 template void sum_integers(const std::int64_t*, const ReduceShape&, std::int64_t*);
 template void sum_integers(const std::uint8_t*, const ReduceShape&, std::int64_t*);

@@ -34,6 +34,9 @@ GRADUS_KERNEL(template <class T> void prod(const T* x, const ReduceShape&, T* y)
 // A NaN among the elements is the result.
 GRADUS_KERNEL(template <class T> void max(const T* x, const ReduceShape&, T* y))
 GRADUS_KERNEL(template <class T> void min(const T* x, const ReduceShape&, T* y))
+// How many elements are the maximum or the minimum: 0 where a NaN is. T is float or double.
+GRADUS_KERNEL(template <class T> void count_max(const T* x, const ReduceShape&, T* y))
+GRADUS_KERNEL(template <class T> void count_min(const T* x, const ReduceShape&, T* y))
 
 // Position of the maximum in the flattened reduced loops: the first one of equals; a NaN counts as
 // the maximum.

@@ -67,10 +67,12 @@ void check_against_definitions(int cases) {
   for (int round = 0; round < cases; ++round) {
     const Case c = random_case(random);
     SCOPED_TRACE(c.window.text() + "axes " + std::to_string(c.axes));
-    const std::vector<T> memory = random_values<T>(random, c.window.memory, -1, 1);
+    std::vector<T> memory = random_values<T>(random, c.window.memory, -1, 1);
+    if (round % 2)  // many equal ones
+      for (T& v : memory) v = std::round(4 * v) / 4;
     const T* x = memory.data() + c.window.first;
     const std::size_t n = c.terms.size();
-    std::vector<T> sum(n), prod(n), mean(n), var(n), lse(n), max(n), min(n);
+    std::vector<T> sum(n), prod(n), mean(n), var(n), lse(n), max(n), min(n), highs(n), lows(n);
     std::vector<std::int64_t> arg(n);
     const bool empty = n > 0 && c.terms[0].empty();
     cpu::sum(x, c.shape, sum.data());
@@ -80,6 +82,8 @@ void check_against_definitions(int cases) {
     if (!empty) {
       cpu::max(x, c.shape, max.data());
       cpu::min(x, c.shape, min.data());
+      cpu::count_max(x, c.shape, highs.data());
+      cpu::count_min(x, c.shape, lows.data());
       cpu::argmax(x, c.shape, arg.data());
     }
     for (std::size_t o = 0; o < n; ++o) {
@@ -105,6 +109,13 @@ void check_against_definitions(int cases) {
       }
       ASSERT_EQ(max[o], high);
       ASSERT_EQ(min[o], low);
+      const auto count = [&](double value) {
+        return std::count_if(c.terms[o].begin(), c.terms[o].end(), [&](std::int64_t at) {
+          return memory[static_cast<std::size_t>(at)] == value;
+        });
+      };
+      ASSERT_EQ(highs[o], static_cast<T>(count(high)));
+      ASSERT_EQ(lows[o], static_cast<T>(count(low)));
       ASSERT_EQ(arg[o], place);
       ASSERT_NEAR(lse[o], static_cast<double>(std::log(e)),
                   20 * std::numeric_limits<T>::epsilon() * (2 + std::log(k)));
@@ -202,6 +213,11 @@ TEST(ReduceKernel, NotANumberPropagates) {
             reduce(x.data(), s, y.data());
             ASSERT_TRUE(std::isnan(y[1])) << n << ' ' << at;
             ASSERT_FALSE(std::isnan(y[0]) || std::isnan(y[2])) << n << ' ' << at;
+          }
+          for (auto* count : {&cpu::count_max<float>, &cpu::count_min<float>}) {
+            count(x.data(), s, y.data());
+            const auto all = static_cast<float>(n);
+            ASSERT_EQ(y, (std::vector<float>{all, 0, all})) << n << ' ' << at;
           }
           std::vector<std::int64_t> place(3);
           cpu::argmax(x.data(), s, place.data());

@@ -89,6 +89,28 @@ struct ExtremeOf {
   GRADUS_DEVICE static State merge(const State& a, const State& b) { return F()(a, b); }
 };
 
+// The same, and how many elements equal it.
+template <class C, class F>
+struct CountOf {
+  using Element = C;
+  struct State {
+    C extreme;
+    std::int64_t n;
+  };
+  static constexpr C missing = F::template identity<C>;
+  GRADUS_DEVICE static State none() { return {missing, 0}; }
+  template <int V, int M>
+  GRADUS_DEVICE static void take(State& s, const C (&v)[M], int m, std::int64_t, std::int64_t) {
+    State leaf{fold_array(v, F()), 0};
+    for (int i = 0; i < M; ++i) leaf.n += i < m && v[i] == leaf.extreme;
+    s = merge(s, leaf);
+  }
+  GRADUS_DEVICE static State merge(const State& a, const State& b) {
+    const C extreme = F()(a.extreme, b.extreme);
+    return {extreme, (a.extreme == extreme ? a.n : 0) + (b.extreme == extreme ? b.n : 0)};
+  }
+};
+
 // The first of the largest elements, a NaN before all.
 template <class C>
 struct ArgmaxOf {
