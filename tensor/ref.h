@@ -44,9 +44,11 @@ class Ref {
 class Counted {
  public:
   void add_reference() const noexcept { count_.fetch_add(1, std::memory_order_relaxed); }
-  // True when that was the last one.
+  // True when that was the last one. Nobody else can copy a reference that is the only one: most
+  // results of operations go without an atomic subtraction.
   bool drop_reference() const noexcept {
-    return count_.fetch_sub(1, std::memory_order_acq_rel) == 1;
+    return count_.load(std::memory_order_acquire) == 1 ||
+           count_.fetch_sub(1, std::memory_order_acq_rel) == 1;
   }
   std::uint32_t references() const noexcept { return count_.load(std::memory_order_acquire); }
 
