@@ -11,6 +11,9 @@ namespace gradus::formula {
 #define GRADUS_NN_FORMULAS(X)                                               \
   X(NormalLogProb, 3, false) X(NormalCdf, 3, false) X(NormalKl, 4, false)   \
   X(Affine, 3, false) X(StandardQuantile, 1, false) X(MixedLog, 2, false)   \
+  X(LaplaceLogProb, 3, false) X(LaplaceCdf, 3, false)                       \
+  X(LaplaceIcdf, 3, false) X(LaplaceKl, 4, false)                           \
+  X(UniformLogProb, 2, false) X(Along, 3, false)                            \
   X(KeepScaled, 2, false) X(ClipFactor, 1, false)
 // clang-format on
 
@@ -100,6 +103,51 @@ struct StandardQuantile {
                       0.0148753612908506148525, 7.86869131145613259100e-4,
                       1.84631831751005468180e-5, 1.42151175831644588870e-7,
                       2.04426310338993978564e-15);
+  }
+};
+
+struct LaplaceLogProb {
+  static constexpr const char* name = "Laplace.log_prob";
+  GRADUS_INLINE auto operator()(const auto& x, const auto& mean, const auto& scale) const {
+    return -abs((x - mean) / scale) - log(scale) - 0.69314718055994530942;  // log 2
+  }
+};
+struct LaplaceCdf {
+  static constexpr const char* name = "Laplace.cdf";
+  GRADUS_INLINE auto operator()(const auto& x, const auto& mean, const auto& scale) const {
+    const auto z = (x - mean) / scale;
+    const auto tail = 0.5 * exp(-abs(z));
+    return select(z < 0.0, tail, 1.0 - tail);
+  }
+};
+struct LaplaceIcdf {
+  static constexpr const char* name = "Laplace.icdf";
+  GRADUS_INLINE auto operator()(const auto& u, const auto& mean, const auto& scale) const {
+    const auto distance = log(2.0 * select(u < 0.5, u, 1.0 - u));
+    return mean + scale * select(u < 0.5, distance, -distance);
+  }
+};
+// KL of laws of mean distance d; |d| is one-sided, so that its kink cancels in every order.
+struct LaplaceKl {
+  static constexpr const char* name = "kl_divergence";
+  GRADUS_INLINE auto operator()(const auto& mean_p, const auto& scale_p, const auto& mean_q,
+                                const auto& scale_q) const {
+    const auto d = mean_p - mean_q;
+    const auto distance = select(d < 0.0, -d, d);
+    return (scale_p * exp(-distance / scale_p) + distance) / scale_q - log(scale_p / scale_q) - 1.0;
+  }
+};
+struct UniformLogProb {
+  static constexpr const char* name = "Uniform.log_prob";
+  GRADUS_INLINE auto operator()(const auto& x, const auto& width) const {
+    return 0.0 * x - log(width);
+  }
+};
+// Along from low to low + width by t.
+struct Along {
+  static constexpr const char* name = "Uniform.rsample";
+  GRADUS_INLINE auto operator()(const auto& t, const auto& low, const auto& width) const {
+    return low + width * t;
   }
 };
 

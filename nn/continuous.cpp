@@ -2,54 +2,13 @@
 #include <cmath>
 #include <numbers>
 
+#include "gradus/kernels/nn_formula.h"
 #include "gradus/nn/distributions.h"
 #include "gradus/nn/domain.h"
 
 namespace gradus::distributions {
-namespace {
 
 using std::numbers::ln2;
-
-struct LaplaceLogProb {
-  static constexpr const char* name = "Laplace.log_prob";
-  GRADUS_INLINE auto operator()(const auto& x, const auto& mean, const auto& scale) const {
-    return -abs((x - mean) / scale) - log(scale) - ln2;
-  }
-};
-
-struct LaplaceCdf {
-  static constexpr const char* name = "Laplace.cdf";
-  GRADUS_INLINE auto operator()(const auto& x, const auto& mean, const auto& scale) const {
-    const auto z = (x - mean) / scale;
-    const auto tail = 0.5 * exp(-abs(z));
-    return select(z < 0.0, tail, 1.0 - tail);
-  }
-};
-
-struct LaplaceIcdf {
-  static constexpr const char* name = "Laplace.icdf";
-  GRADUS_INLINE auto operator()(const auto& u, const auto& mean, const auto& scale) const {
-    const auto distance = log(2.0 * select(u < 0.5, u, 1.0 - u));
-    return mean + scale * select(u < 0.5, distance, -distance);
-  }
-};
-
-struct UniformLogProb {
-  static constexpr const char* name = "Uniform.log_prob";
-  GRADUS_INLINE auto operator()(const auto& x, const auto& width) const {
-    return 0.0 * x - log(width);
-  }
-};
-
-// Along from low to low + width by t.
-struct Along {
-  static constexpr const char* name = "Uniform.rsample";
-  GRADUS_INLINE auto operator()(const auto& t, const auto& low, const auto& width) const {
-    return low + width * t;
-  }
-};
-
-}  // namespace
 
 // ---- Laplace ------------------------------------------------------------------------------------
 
@@ -66,16 +25,16 @@ Tensor Laplace::rsample(Generator& generator, const Shape& shape) const {
 }
 Tensor Laplace::log_prob(At x) const {
   const auto d = detail::scaled(*this, *x);
-  return map(LaplaceLogProb{}, x, d.location, d.scale);
+  return map(formula::LaplaceLogProb{}, x, d.location, d.scale);
 }
 Tensor Laplace::cdf(At x) const {
   const auto d = detail::scaled(*this, *x);
-  return map(LaplaceCdf{}, x, d.location, d.scale);
+  return map(formula::LaplaceCdf{}, x, d.location, d.scale);
 }
 Tensor Laplace::icdf(At probability) const {
   detail::require_probability("Laplace.icdf", *probability);
   const auto d = detail::scaled(*this, *probability);
-  return map(LaplaceIcdf{}, probability, d.location, d.scale);
+  return map(formula::LaplaceIcdf{}, probability, d.location, d.scale);
 }
 Tensor Laplace::entropy() const {
   const auto d = detail::scaled(*this, {});
@@ -100,8 +59,8 @@ Support Uniform::support() const {
 Tensor Uniform::rsample(Generator& generator, const Shape& shape) const {
   const auto d = detail::scaled(*this, {});
   const Shape full = detail::draw_shape("Uniform.rsample", shape, d.shape);
-  return map(Along{}, rand(full, generator, d.location.dtype(), d.location.device()), d.location,
-             d.scale);
+  return map(formula::Along{}, rand(full, generator, d.location.dtype(), d.location.device()),
+             d.location, d.scale);
 }
 Tensor Uniform::log_prob(At x) const {
   const auto d = detail::scaled(*this, *x);
@@ -111,7 +70,7 @@ Tensor Uniform::log_prob(At x) const {
   detail::require_within("Uniform.log_prob", rule, inside - d.location.detach(), 0, infinity);
   detail::require_within("Uniform.log_prob", rule, high.tensor(d.location).detach() - inside, 0,
                          infinity);
-  return map(UniformLogProb{}, x, d.scale);
+  return map(formula::UniformLogProb{}, x, d.scale);
 }
 Tensor Uniform::cdf(At x) const {
   const auto d = detail::scaled(*this, *x);
@@ -120,7 +79,7 @@ Tensor Uniform::cdf(At x) const {
 Tensor Uniform::icdf(At probability) const {
   detail::require_probability("Uniform.icdf", *probability);
   const auto d = detail::scaled(*this, *probability);
-  return map(Along{}, probability, d.location, d.scale);
+  return map(formula::Along{}, probability, d.location, d.scale);
 }
 Tensor Uniform::entropy() const { return log(detail::scaled(*this, {}).scale); }
 Tensor mean(const Uniform& d) {

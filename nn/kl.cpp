@@ -15,17 +15,6 @@ using std::numbers::sqrt2;
 constexpr double half_log_2pi = 0.91893853320467274178;
 constexpr double infinity = std::numeric_limits<double>::infinity();
 
-// KL of laws of mean distance d; |d| is one-sided, so that its kink cancels in every order.
-struct LaplaceKl {
-  static constexpr const char* name = "kl_divergence";
-  GRADUS_INLINE auto operator()(const auto& mean_p, const auto& scale_p, const auto& mean_q,
-                                const auto& scale_q) const {
-    const auto d = mean_p - mean_q;
-    const auto distance = select(d < 0.0, -d, d);
-    return (scale_p * exp(-distance / scale_p) + distance) / scale_q - log(scale_p / scale_q) - 1.0;
-  }
-};
-
 // Location and scale of both.
 struct Both {
   detail::Scaled p, q;
@@ -88,7 +77,7 @@ Divergence kl(const Normal& p, const Laplace& q) {
 
 Divergence kl(const Laplace& p, const Laplace& q) {
   const auto [a, b] = both(p, p.mean, p.scale, q, q.mean, q.scale);
-  return {map(LaplaceKl{}, a.location, a.scale, b.location, b.scale), {}};
+  return {map(formula::LaplaceKl{}, a.location, a.scale, b.location, b.scale), {}};
 }
 
 Divergence kl(const Laplace& p, const Normal& q) {
