@@ -44,6 +44,8 @@ distributions::Normal Chain::marginal(At x0, std::int64_t t) const {
   return {signal(t) * *x0, std::sqrt(variance(t))};
 }
 Tensor Chain::diffuse(At x0, std::int64_t t, At noise) const {
+  require(x0->shape() == noise->shape(), "Chain.diffuse: shapes differ: x0 ", x0->shape(),
+          ", noise ", noise->shape());
   return signal(t) * *x0 + std::sqrt(variance(t)) * *noise;
 }
 Tensor Chain::conditional_score(At x, At x0, std::int64_t t) const {

@@ -28,7 +28,7 @@ class GRADUS_API Chain {
 
   distributions::Normal transition(At x) const;                 // p(x_{t+1} | x_t = x)
   distributions::Normal marginal(At x0, std::int64_t t) const;  // p(x_t | x_0), t >= 1
-  Tensor diffuse(At x0, std::int64_t t, At noise) const;
+  Tensor diffuse(At x0, std::int64_t t, At noise) const;        // of one shape
   // d log p(x_t | x_0) / d x_t = (alpha^t x_0 - x_t) / (1 - alpha^(2t)), -noise / its deviation.
   Tensor conditional_score(At x, At x0, std::int64_t t) const;
   // p(x_t) for a mixture of normal laws as p(x_0), again one; and for atoms (..., components).

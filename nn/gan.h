@@ -21,8 +21,7 @@ GRADUS_API Tensor value(At real_logits, At fake_logits);  // V
 // non_saturating   -V                                     -1/2 E[log D]
 // least_squares    1/2 E_r[(l - 1)^2] + 1/2 E_f[l^2]      1/2 E[(l - 1)^2]   (Mao et al., 2017)
 // hinge            E_r[relu(1 - l)] + E_f[relu(1 + l)]    -E[l]              (Lim and Ye, 2017)
-// wasserstein      E_f[l] - E_r[l]                        -E[l]              (Arjovsky et al.,
-// 2017)
+// wasserstein      E_f[l] - E_r[l]                        -E[l]        (Arjovsky et al., 2017)
 enum class Loss { minimax, non_saturating, least_squares, hinge, wasserstein };
 GRADUS_API Tensor discriminator_loss(At real_logits, At fake_logits, Loss loss);
 GRADUS_API Tensor generator_loss(At fake_logits, Loss loss);

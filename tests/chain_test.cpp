@@ -135,6 +135,9 @@ TEST_F(ChainTest, RefusesWhatIsNoChain) {
     EXPECT_TRUE(throws("Chain", "alpha must lie in (0, 1)", [&] { Chain{alpha}; }));
   EXPECT_TRUE(throws("Chain.marginal", "t must be at least 1", [&] { chain.marginal(atoms, 0); }));
   EXPECT_TRUE(throws("Chain.signal", "at least 0", [&] { chain.signal(-1); }));
+  EXPECT_TRUE(throws("Chain.diffuse", "shapes differ: x0 (3,), noise (3, 1)", [&] {
+    chain.diffuse(ones({3}), 1, ones({3, 1}));
+  }));
   const auto wrong = [](const Tensor& x) { return sum(x); };
   EXPECT_TRUE(throws("score matching", "the model gave ()",
                      [&] { diffusion::explicit_score_matching(wrong, atoms, atoms); }));
