@@ -81,6 +81,11 @@ std::vector<Row> attention_rows();
 std::vector<Row> image_rows();
 std::vector<Row> linalg_rows();
 
+// A row whose reference is of the whole.
+Row row_of(const char* name, const char* detail, TensorsFunction f, TensorsFunction reference,
+           std::vector<std::vector<Shape>> calls, std::vector<Shape> large,
+           std::vector<Misuse> misuses);
+
 // Inputs of call `call` of a row, f64, outside of any graph; the same for the same numbers.
 Tensors sample(const Row& row, std::size_t call, std::uint64_t seed = 1);
 Tensors sample_of(const Row& row, const std::vector<Shape>& shapes, std::uint64_t seed = 1);

@@ -8,21 +8,6 @@ namespace {
 
 using Options = AttentionOptions;
 
-Row network(const char* name, const char* detail, TensorsFunction f, TensorsFunction reference,
-            std::vector<std::vector<Shape>> calls, std::vector<Shape> large,
-            std::vector<Misuse> misuses) {
-  Row row;
-  row.name = name;
-  row.detail = detail;
-  row.f = std::move(f);
-  row.reference = std::move(reference);
-  row.calls = std::move(calls);
-  row.large = std::move(large);
-  row.misuses = std::move(misuses);
-  row.one_rounding = true;
-  return row;
-}
-
 // ---- norms
 
 Tensor normalised(const Tensors& x, double eps, bool centre) {
@@ -49,7 +34,7 @@ std::int64_t norm_bytes(const Tensors& x, const Tensor&) {
 
 void push_norms(std::vector<Row>& rows) {
   const auto length = [](const Tensors& x, const Tensor&) { return x[0].size(-1); };
-  rows.push_back(network(
+  rows.push_back(row_of(
       "layer_norm", "", [](const Tensors& x) { return layer_norm(x[0], x[1], x[2], 0.1); },
       [](const Tensors& x) { return normalised(x, 0.1, true); },
       {{{3, 4}, {4}, {4}}, {{5}, {5}, {5}}, {{2, 3, 2}, {2}, {2}}, {{2, 1}, {1}, {1}}},
@@ -76,7 +61,7 @@ void push_norms(std::vector<Row>& rows) {
         }}}));
   rows.back().length = length;
   rows.back().also_kept = norm_bytes;
-  rows.push_back(network(
+  rows.push_back(row_of(
       "rms_norm", "", [](const Tensors& x) { return rms_norm(x[0], x[1], 0.1); },
       [](const Tensors& x) { return normalised(x, 0.1, false); },
       {{{3, 4}, {4}}, {{5}, {5}}, {{2, 3, 2}, {2}}, {{2, 1}, {1}}}, {{131, 517}, {517}},
@@ -218,7 +203,7 @@ void push_attention(std::vector<Row>& rows) {
         Case{"masked", false, true, softmax}, Case{"causal and masked", true, true, softmax},
         Case{"relu", false, false, relu}, Case{"causal relu", true, false, relu},
         Case{"causal and masked relu", true, true, relu}}) {
-    Row p = network(
+    Row p = row_of(
         "attention_weights", c.detail,
         [c](const Tensors& x) { return attention_weights(x[0], x[1], c.options(x[0], x[1])); },
         [c](const Tensors& x) { return weights(c, x); }, {}, {{2, 4, 33, 8}, {2, 2, 65, 8}},
@@ -286,6 +271,7 @@ std::vector<Row> attention_rows() {
   std::vector<Row> rows;
   push_norms(rows);
   push_attention(rows);
+  for (Row& row : rows) row.one_rounding = true;
   return rows;
 }
 

@@ -18,20 +18,6 @@ Tensor cycle(const Tensor& x, const Shape& shape, std::int64_t limit) {
   return from_vector(values, shape).to(x.device());
 }
 
-Row indexed(const char* name, const char* detail, TensorsFunction f, TensorsFunction reference,
-            std::vector<std::vector<Shape>> calls, std::vector<Shape> large,
-            std::vector<Misuse> misuses) {
-  Row row;
-  row.name = name;
-  row.detail = detail;
-  row.f = std::move(f);
-  row.reference = std::move(reference);
-  row.calls = std::move(calls);
-  row.large = std::move(large);
-  row.misuses = std::move(misuses);
-  return row;
-}
-
 std::int64_t bytes_of(std::int64_t count) { return 8 * count; }
 
 // gather's index: the shape of x, shorter along the axis by one where it can be.
@@ -43,7 +29,7 @@ Tensor gather_index(const Tensor& x, int axis) {
 
 void push_gathers(std::vector<Row>& rows) {
   for (int axis : {0, 1}) {
-    rows.push_back(indexed(
+    rows.push_back(row_of(
         "gather", axis ? "axis 1" : "axis 0",
         [axis](const Tensors& x) { return gather(x[0], axis, gather_index(x[0], axis)); },
         [axis](const Tensors& x) {
@@ -80,7 +66,7 @@ void push_gathers(std::vector<Row>& rows) {
     rows.back().also_kept = [axis](const Tensors& x, const Tensor&) {
       return bytes_of(gather_index(x[0], axis).numel());
     };
-    rows.push_back(indexed(
+    rows.push_back(row_of(
         "scatter_add", axis ? "axis 1" : "axis 0",
         [axis](const Tensors& x) {
           return scatter_add(x[0], axis, cycle(x[0], x[1].shape(), x[0].size(axis)), x[1]);
@@ -124,7 +110,7 @@ void push_gathers(std::vector<Row>& rows) {
           }}}));
     rows.back().also_kept = [](const Tensors& x, const Tensor&) { return bytes_of(x[1].numel()); };
     rows.back().length = [](const Tensors& x, const Tensor&) { return x[1].numel() + 1; };
-    rows.push_back(indexed(
+    rows.push_back(row_of(
         "index_select", axis ? "axis -1" : "axis 0",
         [axis](const Tensors& x) {
           return index_select(x[0], axis ? -1 : 0, cycle(x[0], {5}, x[0].size(axis ? -1 : 0)));
@@ -161,7 +147,7 @@ void push_gathers(std::vector<Row>& rows) {
           }}}));
     rows.back().also_kept = [](const Tensors&, const Tensor&) { return bytes_of(5); };
   }
-  rows.push_back(indexed(
+  rows.push_back(row_of(
       "embedding", "",
       [](const Tensors& x) {
         return embedding(x[0], cycle(x[0], {2, 3}, x[0].size(0)));
@@ -187,7 +173,7 @@ void push_gathers(std::vector<Row>& rows) {
         }},
        {"", [] { embedding(zeros({4}), indices({0}, {1})); }}}));
   rows.back().also_kept = [](const Tensors&, const Tensor&) { return bytes_of(6); };
-  rows.push_back(indexed(
+  rows.push_back(row_of(
       "one_hot", "",
       [](const Tensors& x) { return one_hot(cycle(x[0], x[0].shape(), 5), 5, x[0].dtype()); },
       [](const Tensors& x) {

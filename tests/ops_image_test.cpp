@@ -6,20 +6,6 @@
 namespace gradus::test {
 namespace {
 
-Row network(const char* name, const char* detail, TensorsFunction f, TensorsFunction reference,
-            std::vector<std::vector<Shape>> calls, std::vector<Shape> large,
-            std::vector<Misuse> misuses) {
-  Row row;
-  row.name = name;
-  row.detail = detail;
-  row.f = std::move(f);
-  row.reference = std::move(reference);
-  row.calls = std::move(calls);
-  row.large = std::move(large);
-  row.misuses = std::move(misuses);
-  return row;
-}
-
 void push_windows(std::vector<Row>& rows) {
   struct Window {
     const char* detail;
@@ -28,7 +14,7 @@ void push_windows(std::vector<Row>& rows) {
   };
   for (const Window& w :
        {Window{"3 by 1", 0, 3, 1}, Window{"2 by 2", -1, 2, 2}, Window{"1 by 3", 1, 1, 3}}) {
-    Row row = network(
+    Row row = row_of(
         "unfold", w.detail, [w](const Tensors& x) { return unfold(x[0], w.axis, w.size, w.step); },
         [w](const Tensors& x) {
           const int a = w.axis < 0 ? w.axis + x[0].dim() : w.axis;
@@ -137,7 +123,7 @@ void push_convolutions(std::vector<Row>& rows) {
                         Conv{"dilated, two groups",
                              {.stride = {1, 2}, .padding = {2, 1}, .dilation = {2, 1}, .groups = 2},
                              true}}) {
-    Row row = network(
+    Row row = row_of(
         "conv2d", c.detail,
         [c](const Tensors& x) { return conv2d(x[0], x[1], c.bias ? x[2] : Tensor(), c.o); },
         [c](const Tensors& x) { return convolved(c, x); }, {}, {}, misuses);
@@ -169,7 +155,7 @@ void push_pools(std::vector<Row>& rows) {
   };
   for (const Pool& p :
        {Pool{"2", 2, {}}, Pool{"(3, 2) by 1, padded", {3, 2}, {.stride = 1, .padding = 1}}}) {
-    rows.push_back(network(
+    rows.push_back(row_of(
         "avg_pool2d", p.detail, [p](const Tensors& x) { return avg_pool2d(x[0], p.size, p.o); },
         [p](const Tensors& x) {
           const HeightWidth by = p.o.stride.value_or(p.size), pad = p.o.padding;
@@ -210,7 +196,7 @@ void push_pools(std::vector<Row>& rows) {
     rows.back().length = [](const Tensors&, const Tensor&) { return std::int64_t{6}; };
   }
   for (const HeightWidth factor : {HeightWidth{2}, HeightWidth{1, 3}}) {
-    rows.push_back(network(
+    rows.push_back(row_of(
         "upsample", factor.height == 2 ? "2" : "(1, 3)",
         [factor](const Tensors& x) { return upsample(x[0], factor); },
         [factor](const Tensors& x) {

@@ -325,7 +325,6 @@ void push_spectra(std::vector<Row>& rows) {
     const linalg::Eigh e = linalg::eigh(symmetric_apart(x[0]));
     return concat({e.values.unsqueeze(-1), transposed(e.vectors)}, -1);
   });
-  eigh.length = sweeps;
   eigh.reference = [](const Tensors& x) { return eigh_rows(symmetric_apart(x[0])); };
   eigh.misuses = square_misuses([](const Tensor& a) { linalg::eigh(a); });
   push(rows, eigh,

@@ -99,6 +99,20 @@ Tensors sample_of(const Row& row, const std::vector<Shape>& shapes, std::uint64_
   return x;
 }
 
+Row row_of(const char* name, const char* detail, TensorsFunction f, TensorsFunction reference,
+           std::vector<std::vector<Shape>> calls, std::vector<Shape> large,
+           std::vector<Misuse> misuses) {
+  Row row;
+  row.name = name;
+  row.detail = detail;
+  row.f = std::move(f);
+  row.reference = std::move(reference);
+  row.calls = std::move(calls);
+  row.large = std::move(large);
+  row.misuses = std::move(misuses);
+  return row;
+}
+
 Tensors sample(const Row& row, std::size_t call, std::uint64_t seed) {
   return sample_of(row, row.calls[call], seed + 100 * call);
 }
