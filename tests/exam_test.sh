@@ -24,6 +24,8 @@ expect 0 "1 of 1 statements hold" D2c --quick
 expect 0 "4 of 4 statements hold" D2 --quick
 expect 0 "statements hold" M --quick
 expect 0 "posterior at n = 7" D4 --quick --verbose
+expect 0 "1 of 1 statements hold" --json one.json D2c --quick
+expect 0 "1 of 1 statements hold" --device cpu D2c --quick
 expect 2 "unknown statement D2x (did you mean D2" D2x
 expect 2 "unknown statement" ''
 expect 2 "did you mean --verbose" --verbos

@@ -150,6 +150,7 @@ bool Options::read_command_line(int argc, const char* const* argv) {
     option->type_name(now.is_string() ? "TEXT" : now.is_number_float() ? "NUMBER" : "INT");
     option->default_str(now.is_string() ? now.get<std::string>() : now.dump());
     option->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+    option->allow_extra_args(false);  // words that follow are not its own
   }
   for (const Switch& one : switches_) app.add_flag("--" + one.name, *one.field, one.help);
   if (words_.field) app.add_option(words_.name, *words_.field, words_.help);
