@@ -1,5 +1,6 @@
 // Usage: gradus_fuzz_seeds FOLDER
 // Writes small good files into FOLDER/{safetensors,npy,npz,idx}, for the targets to start from.
+#include <filesystem>
 #include <fstream>
 
 #include "gradus/tensor/npy.h"
