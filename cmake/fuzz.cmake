@@ -10,7 +10,7 @@ set(sanitizers address,undefined)
 file(GLOB fuzzed CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tensor/*.cpp)
 list(FILTER fuzzed EXCLUDE REGEX "/(print|random)\\.cpp$")
 add_library(gradus_fuzzed STATIC EXCLUDE_FROM_ALL ${fuzzed}
-  kernels/convert.cpp kernels/copy.cpp kernels/cpu/isa.cpp kernels/cpu/pool.cpp
+  kernels/convert.cpp kernels/copy.cpp kernels/index.cpp kernels/cpu/isa.cpp kernels/cpu/pool.cpp
   examples/common/file.cpp examples/common/idx.cpp tests/fuzz/no_graph.cpp)
 target_link_libraries(gradus_fuzzed PUBLIC gradus_conventions ${libraries}
                                            nlohmann_json::nlohmann_json)
