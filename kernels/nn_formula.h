@@ -12,8 +12,7 @@ namespace gradus::formula {
   X(NormalLogProb, 3, false) X(NormalCdf, 3, false) X(NormalKl, 4, false)   \
   X(Affine, 3, false) X(StandardQuantile, 1, false) X(MixedLog, 2, false)   \
   X(LaplaceLogProb, 3, false) X(LaplaceCdf, 3, false)                       \
-  X(LaplaceIcdf, 3, false) X(LaplaceKl, 4, false)                           \
-  X(UniformLogProb, 2, false) X(Along, 3, false)                            \
+  X(LaplaceKl, 4, false) X(UniformLogProb, 2, false) X(Along, 3, false)     \
   X(KeepScaled, 2, false) X(ClipFactor, 1, false)
 // clang-format on
 
@@ -120,21 +119,15 @@ struct LaplaceCdf {
     return select(z < 0.0, tail, 1.0 - tail);
   }
 };
-struct LaplaceIcdf {
-  static constexpr const char* name = "Laplace.icdf";
-  GRADUS_INLINE auto operator()(const auto& u, const auto& mean, const auto& scale) const {
-    const auto distance = log(2.0 * select(u < 0.5, u, 1.0 - u));
-    return mean + scale * select(u < 0.5, distance, -distance);
-  }
-};
 // KL of laws of mean distance d; |d| is one-sided, so that its kink cancels in every order.
 struct LaplaceKl {
   static constexpr const char* name = "kl_divergence";
   GRADUS_INLINE auto operator()(const auto& mean_p, const auto& scale_p, const auto& mean_q,
                                 const auto& scale_q) const {
     const auto d = mean_p - mean_q;
-    const auto distance = select(d < 0.0, -d, d);
-    return (scale_p * exp(-distance / scale_p) + distance) / scale_q - log(scale_p / scale_q) - 1.0;
+    const auto t = select(d < 0.0, -d, d) / scale_p;
+    const auto ratio = scale_p / scale_q;
+    return ratio * (exp(-t) + t) - log(ratio) - 1.0;
   }
 };
 struct UniformLogProb {

@@ -7,8 +7,20 @@
 #include "gradus/nn/domain.h"
 
 namespace gradus::distributions {
+namespace {
 
 using std::numbers::ln2;
+
+// Composed on devices: its sums of gradients in f64 would spill registers.
+struct LaplaceIcdf {
+  static constexpr const char* name = "Laplace.icdf";
+  GRADUS_INLINE auto operator()(const auto& u, const auto& mean, const auto& scale) const {
+    const auto distance = log(2.0 * select(u < 0.5, u, 1.0 - u));
+    return mean + scale * select(u < 0.5, distance, -distance);
+  }
+};
+
+}  // namespace
 
 // ---- Laplace ------------------------------------------------------------------------------------
 
@@ -34,7 +46,7 @@ Tensor Laplace::cdf(At x) const {
 Tensor Laplace::icdf(At probability) const {
   detail::require_probability("Laplace.icdf", *probability);
   const auto d = detail::scaled(*this, *probability);
-  return map(formula::LaplaceIcdf{}, probability, d.location, d.scale);
+  return map(LaplaceIcdf{}, probability, d.location, d.scale);
 }
 Tensor Laplace::entropy() const {
   const auto d = detail::scaled(*this, {});
