@@ -42,7 +42,7 @@ if(unit_tests)
   if(TARGET gradus_emulated_race)
     gradus_test_program(gradus_race_tests _race)
     add_test(NAME races COMMAND gradus_race_tests --gtest_brief=1
-             --gtest_filter=Cuda*:Device*:Emulat*:Graphed*:*Conformance*:Table.Values)
+             --gtest_filter=Cuda*:Device*:Emulat*:Graphed*:Linalg*:*Conformance*:Table.Values)
     set_tests_properties(races PROPERTIES LABELS house TIMEOUT 1800
                          ENVIRONMENT GRADUS_TEST_DEVICES=emulated)
   endif()

@@ -47,7 +47,7 @@ __global__ void __launch_bounds__(threads)
         if (first + j < to) y[at + j] = static_cast<T>(carry + (before_thread + v[j]));
     if (threadIdx.x == threads - 1) last[0] = sum;
     __syncthreads();
-    carry = last[0];  // written again behind the barriers of the next sum
+    carry = last[0];  // written again behind the barrier of the next sum
   }
   if (!y && threadIdx.x == 0) totals[blockIdx.x] = carry;
 }

@@ -53,13 +53,18 @@ GRADUS_DEVICE void set_identity(T* v, Index n) {
   for (Index e = threadIdx.x; e < n * n; e += threads) v[e] = e / n == e % n ? T(1) : T(0);
 }
 
-// The place of value i among all in ascending order; equals keep theirs.
+// The place of value i among all in ascending order; equals keep theirs. A NaN counts as infinite:
+// rows are written by place, and no two may have one.
+template <class T>
+GRADUS_DEVICE T or_infinite(T x) {
+  return x == x ? x : std::numeric_limits<T>::infinity();
+}
 template <class Value>
 GRADUS_DEVICE Index place_of(Index i, Index n, const Value& value) {
-  const auto mine = value(i);
+  const auto mine = or_infinite(value(i));
   Index place = 0;
   for (Index j = 0; j < n; ++j) {
-    const auto other = value(j);
+    const auto other = or_infinite(value(j));
     place += other < mine || (other == mine && j < i);
   }
   return place;

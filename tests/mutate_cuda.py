@@ -270,7 +270,7 @@ def verdict(builds, place, tests):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--build", required=True)
-    parser.add_argument("--filter", default="Cuda*:Device*:Graphed*:*Conformance*")
+    parser.add_argument("--filter", default="Cuda*:Device*:Graphed*:Linalg*:*Conformance*")
     parser.add_argument("--table", type=pathlib.Path, help="a file for the results, in markdown")
     parser.add_argument("files", nargs="*", type=pathlib.Path)
     options = parser.parse_args()

@@ -123,13 +123,12 @@ GRADUS_DEVICE S sum_lanes_up_to(S v) {
 }
 
 // The sum of the values of the block's threads up to this one, and of those before it. `warps` as
-// above.
+// above; between two sums the caller has a barrier.
 template <class S>
 GRADUS_DEVICE S sum_up_to(const S value, S* warps, S& before) {
   const int lane = static_cast<int>(threadIdx.x) % warp_size;
   const int warp = static_cast<int>(threadIdx.x) / warp_size;
   const S v = sum_lanes_up_to(value);
-  __syncthreads();  // an earlier sum's warps have been read
   if (lane == warp_size - 1) warps[warp] = v;
   __syncthreads();
   before = 0;
