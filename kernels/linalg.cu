@@ -78,10 +78,10 @@ __global__ void __launch_bounds__(threads)
     if (pivot != 0)
       for (Index i = k + 1 + threadIdx.x; i < n; i += threads) a[i + k * n] /= pivot;
     __syncthreads();
+    // The next search reads what its own threads write here, and ends in a barrier.
     each_element(n - k - 1, n - k - 1, [&](Index i, Index j) {
       a[k + 1 + i + (k + 1 + j) * n] -= a[k + 1 + i + k * n] * a[k + (k + 1 + j) * n];
     });
-    __syncthreads();
   }
   if (threadIdx.x == 0) sign[blockIdx.x] = determinant;
   store_quality(n, warps, quality + blockIdx.x, [&](Index k) {
@@ -110,7 +110,6 @@ __global__ void __launch_bounds__(threads) cholesky_kernel(T* matrices, T* quali
   each_element(n, n, [&](Index i, Index j) {
     if (i > j) a[i + j * n] = 0;
   });
-  __syncthreads();
   store_quality(n, warps, quality + blockIdx.x, [&](Index k) {
     T terms = 0;
     for (Index j = 0; j <= k; ++j) terms += a[j + k * n] * a[j + k * n];

@@ -156,9 +156,8 @@ GRADUS_DEVICE void complete(T* u, const T* before, Index k, Index apart, Index m
       at = r;
     }
   }
-  __syncthreads();
+  // Until the end each thread reads of u what it wrote.
   for (Index r = threadIdx.x; r < m; r += threads) u[r] = r == at ? T(1) : T(0);
-  __syncthreads();
   const auto dot = [&](const T* x) {
     T sum = 0;
     for (Index r = threadIdx.x; r < m; r += threads) sum += x[r] * u[r];
@@ -168,7 +167,6 @@ GRADUS_DEVICE void complete(T* u, const T* before, Index k, Index apart, Index m
     for (Index j = 0; j < k; ++j) {
       const T inside = dot(before + j * apart);
       for (Index r = threadIdx.x; r < m; r += threads) u[r] -= inside * before[j * apart + r];
-      __syncthreads();
     }
   const T norm = std::sqrt(dot(u));
   for (Index r = threadIdx.x; r < m; r += threads) u[r] /= norm;
