@@ -28,6 +28,20 @@ def ratio(row: dict, impl: str) -> float | None:
     return theirs["median_ms"] / ours["median_ms"]
 
 
+OPERATIONS = ("map", "rows", "reduce", "move", "random", "optim")
+
+
+def means(rows: list[dict]) -> str:
+    """The geometric mean of a peer's ratios over the rows of operations; empty without any."""
+    rows = [row for row in rows if row["name"].split("/")[0] in OPERATIONS]
+    found = []
+    for impl in ("torch", "torch-tuned", "jax"):
+        logs = [math.log(r) for row in rows if (r := ratio(row, impl))]
+        if logs:
+            found.append(f"{impl} {math.exp(sum(logs) / len(logs)):.2f}x ({len(logs)} rows)")
+    return f"Geometric mean over {', '.join(OPERATIONS)}: {', '.join(found)}." if found else ""
+
+
 def of_limit(row: dict) -> float | None:
     ours = row["results"].get("gradus")
     return row["limit_ms"] / ours["median_ms"] if counts(ours) and "limit_ms" in row else None
@@ -94,6 +108,8 @@ def markdown(result: dict) -> str:
                              f"{spread:.2f}" if spread else "",
                              f"{share:.0%}" if share else "", *(cell(row, i) for i in columns)])
             text += table([family, "gradus", "spread", "limit", *columns], body)
+        if mean := means(rows):
+            text += [mean, ""]
         memory = [row for row in rows if row["name"].startswith(("train/", "start"))]
         if memory:
             columns = ["gradus", *impls(memory)]
