@@ -195,6 +195,15 @@ TEST(SimdMath, ErrorOfErfcWhereItIsLargest) {
   expect_within_promise(*erfc, x);
 }
 
+// Every float about the place where the polynomial ends.
+TEST(SimdMath, ErrorOfTanhWhereItIsLargest) {
+  const auto tanh = std::find_if(std::begin(functions), std::end(functions),
+                                 [](const Function& f) { return f.name == std::string("tanh"); });
+  std::vector<float> x;
+  for (float t = 0.53f; t < 0.65f; t = std::nextafter(t, 1.0f)) x.push_back(t);
+  expect_within_promise(*tanh, x);
+}
+
 TEST(SimdMath, ErrorOfEveryFloat) {
   if (!std::getenv("GRADUS_FULL")) GTEST_SKIP() << "GRADUS_FULL=1 runs it, for an hour";
   std::vector<float> x(1 << 20);
