@@ -8,15 +8,9 @@ namespace {
 
 Row view(const char* name, const char* detail, TensorsFunction f, TensorsFunction reference,
          std::vector<std::vector<Shape>> calls, std::vector<Misuse> misuses = {}) {
-  Row row;
-  row.name = name;
-  row.detail = detail;
-  row.f = std::move(f);
-  row.reference = std::move(reference);
-  row.calls = std::move(calls);
-  row.large = {{131, 517}};
+  Row row = row_of(name, detail, std::move(f), std::move(reference), std::move(calls), {{131, 517}},
+                   std::move(misuses));
   row.any_dtype = true;
-  row.misuses = std::move(misuses);
   return row;
 }
 
