@@ -70,9 +70,9 @@ done
 promised() { sed -n 's/^| `\([a-z0-9]*\)` | \([0-9.]*\) |.*/\1 \2/p' "$source"/docs/numerics.md; }
 held() {
   sed -n 's/^ *GRADUS_ROW(\([a-z0-9]*\),.*, \([0-9.]*\)),$/\1 \2/p' \
-    "$source"/tests/simd_math_test.cpp
+    "$source"/tests/simd_functions.h
 }
-diff <(promised) <(held) || complain "numerics.md: promises other than those of simd_math_test.cpp"
+diff <(promised) <(held) || complain "numerics.md: promises other than those of simd_functions.h"
 
 ((programs > 0)) || complain "no program found"
 echo "$programs programs of ${#pages[@]} pages, $failures findings"
