@@ -213,8 +213,8 @@ Tensor seed_of(const Tensor& output, const GradOptions& options) {
   return g;
 }
 
-// Rules hand gradients on where they can: what is returned shares no memory with the seed or with
-// another result. The walk holds one handle, the caller another.
+// Rules hand gradients on where they can; what is returned behaves as a copy of the seed and of the
+// other results. The walk holds one handle, the caller another.
 bool owned(const Tensor& g) {
   return g.handle()->references() <= 2 && g.impl().storage->references() == 1 && g.is_contiguous();
 }
@@ -248,7 +248,7 @@ std::vector<Tensor> gradients(Tensor output, bool release, const std::vector<Ten
     const Node* node = inputs[i].impl().node.get();
     if (node && !node->cut && walk.reached(node)) {
       const Tensor g = walk.gradient(node);
-      result.push_back(options.create_graph || owned(g) ? g : detail::contiguous_copy(g));
+      result.push_back(options.create_graph || owned(g) ? g : detail::lazy_copy(g));
       continue;
     }
     require(options.allow_unused, "grad: the output does not depend on input ", i, " of shape ",

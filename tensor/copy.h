@@ -46,6 +46,9 @@ T* written_pointer(const Tensor& t, Here here) {
 
 // New memory in row-major order with t's values.
 Tensor contiguous_copy(const Tensor& t);
+// The same, but where t is the whole of a storage, memory is copied only once one of the two is
+// written. Not of a leaf: writes to parameters do not allocate.
+Tensor lazy_copy(const Tensor& t);
 // t itself, detached, where it is contiguous; otherwise a copy.
 Tensor contiguous_value(const Tensor& t);
 // A contiguous tensor of another dtype.

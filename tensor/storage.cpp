@@ -1,5 +1,6 @@
 #include "gradus/tensor/storage.h"
 
+#include <cstring>
 #include <new>
 
 #include "gradus/tensor/dispatch.h"
@@ -38,6 +39,28 @@ Ref<Storage> Storage::wrap(void* data, std::int64_t bytes, std::function<void()>
   s->bytes_ = bytes;
   s->release_ = std::move(release);
   return Ref<Storage>::adopt(s);
+}
+
+Ref<Storage> Storage::lazy_copy(const Ref<Storage>& of) {
+  if (of->device_ != Device::cpu || (of->header_ == 0 && !of->memory_)) return {};
+  auto* s = new Storage;
+  s->data_ = of->data_;
+  s->bytes_ = of->bytes_;
+  s->borrow(of->memory_ ? of->memory_ : of);
+  return Ref<Storage>::adopt(s);
+}
+
+void Storage::separate() {
+  Ref<Storage> own = allocate(bytes_, device_);
+  std::memcpy(own->data_, data_, static_cast<std::size_t>(bytes_));
+  data_ = own->data_;
+  borrow(std::move(own));
+}
+
+void Storage::borrow(Ref<Storage> memory) noexcept {
+  if (memory) memory->borrowers_.fetch_add(1, std::memory_order_relaxed);
+  if (memory_) memory_->borrowers_.fetch_sub(1, std::memory_order_release);
+  memory_ = std::move(memory);
 }
 
 void Storage::destroy() noexcept {

@@ -25,6 +25,9 @@ class GRADUS_API Storage : public Counted {
   static Ref<Storage> allocate(std::int64_t bytes, Device device);
   // Memory of the user's; `release` (may be empty) is called when the last tensor on it is gone.
   static Ref<Storage> wrap(void* data, std::int64_t bytes, std::function<void()> release);
+  // A copy whose memory is that of `of` until one of the two is written. Null where writes go
+  // unnoticed: the memory is the user's or a device's.
+  static Ref<Storage> lazy_copy(const Ref<Storage>& of);
   Storage(const Storage&) = delete;
   Storage& operator=(const Storage&) = delete;
 
@@ -35,14 +38,23 @@ class GRADUS_API Storage : public Counted {
   // Counts writes. A tensor saved for a gradient remembers the number and is checked on use.
   std::uint32_t version() const noexcept { return version_.load(std::memory_order_relaxed); }
   Here last_write() const noexcept { return last_write_; }
-  void note_write(Here here) noexcept {
+  // Before a write: what shares memory gets its own, so data() changes.
+  void note_write(Here here) {
+    if (shares_memory()) [[unlikely]]
+      separate();
     version_.fetch_add(1, std::memory_order_relaxed);
     last_write_ = here;
+  }
+  // Whether a lazy copy lives in the same memory.
+  bool shares_memory() const noexcept {
+    return memory_ ? memory_->references() > 1 : borrowers_.load(std::memory_order_acquire) > 0;
   }
 
  private:
   Storage() = default;
-  ~Storage() = default;
+  ~Storage() { borrow({}); }
+  void separate();
+  void borrow(Ref<Storage> memory) noexcept;
   friend void retain(Storage* s) noexcept { s->add_reference(); }
   friend void release(Storage* s) noexcept {
     if (s->drop_reference()) s->destroy();
@@ -57,6 +69,8 @@ class GRADUS_API Storage : public Counted {
   std::atomic<std::uint32_t> version_{0};
   Here last_write_{"", 0};
   std::function<void()> release_;
+  Ref<Storage> memory_;  // in whose block the data lie; null: in this one's
+  std::atomic<std::uint32_t> borrowers_{0};  // storages whose memory_ this is
 };
 
 }  // namespace gradus

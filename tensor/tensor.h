@@ -66,7 +66,8 @@ class GRADUS_API Tensor {
   Device device() const { return impl().storage->device(); }
   bool is_contiguous() const { return impl().contiguous; }
 
-  // The first element; elements follow strides(). T must be the dtype's type. CPU only.
+  // The first element; elements follow strides(). T must be the dtype's type. CPU only. Valid until
+  // the tensor is written: what shares its memory is separated then.
   template <class T>
   const T* data() const {
     static_assert(is_element<T>, "not an element type");
@@ -150,9 +151,10 @@ class GRADUS_API Tensor {
   }
   // A tensor on this one's storage, outside of any graph. The caller answers for the bounds.
   Tensor alias(const Shape& shape, const Shape& strides, std::int64_t offset) const;
-  // True when this handle and its storage have no other owner.
+  // True when this handle, its storage and its memory have no other owner.
   bool sole_owner() const noexcept {
-    return impl_ && impl_->references() == 1 && impl_->storage->references() == 1;
+    return impl_ && impl_->references() == 1 && impl_->storage->references() == 1 &&
+           !impl_->storage->shares_memory();
   }
 
  private:
