@@ -14,13 +14,8 @@ namespace gradus::detail {
 namespace {
 
 // Where a dtype's loop stands in MapOp; bf16 is computed by that of f32.
-int loop_index(DType t) {
-  return t == DType::f32 || t == DType::bf16 ? 0
-         : t == DType::f64                   ? 1
-         : t == DType::i32                   ? 2
-         : t == DType::i64                   ? 3
-                                             : -1;
-}
+constexpr std::int8_t loop_indices[] = {0, 1, 0, 2, 3, -1, -1};  // in the order of DType
+int loop_index(DType t) { return loop_indices[static_cast<int>(t)]; }
 int kernel_index(DType t) { return t == DType::bf16 ? 4 : loop_index(t); }  // in DeviceMap
 int gradient_index(DType t) { return t == DType::bf16 ? 2 : t == DType::f64; }
 
@@ -40,7 +35,27 @@ struct Operands {
   bool same = true;  // all contiguous, of one shape, stored as they are computed
 };
 
+// Whether the operands differ in their values alone.
+bool alike(const MapOp& op, const Tensor* const* x) {
+  const TensorImpl* const first = x[0]->handle().get();
+  if (op.boolean_inputs || !first || !first->contiguous || first->dtype == DType::bf16)
+    return false;
+  const Device device = first->storage->device();
+  for (int k = 1; k < op.inputs; ++k) {
+    const TensorImpl* const t = x[k]->handle().get();
+    if (!t || !t->contiguous || t->dtype != first->dtype || t->storage->device() != device ||
+        !(t->shape == first->shape))
+      return false;
+  }
+  return true;
+}
+
 Operands check_operands(const MapOp& op, const Tensor* const* x) {
+  if (alike(op, x)) {
+    const TensorImpl& first = x[0]->impl();
+    require_computable(op, first.dtype);
+    return {first.dtype, first.storage->device(), first.shape, true};
+  }
   for (int k = 0; k < op.inputs; ++k) require_defined(op.name, *x[k]);
   Operands r;
   const Tensor* first = nullptr;

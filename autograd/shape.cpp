@@ -189,13 +189,11 @@ Tensor concat(const std::vector<Tensor>& tensors, std::int64_t axis, Here here) 
   shape[a] = 0;
   for (const Tensor& t : tensors) {
     detail::require_same_dtype("concat", first, t);
-    Shape rest = t.shape();
-    if (rest.size() == shape.size()) {
-      shape[a] += rest[a];
-      rest[a] = shape[a];
-    }
-    require(rest == shape, "concat: shapes differ outside of axis ", a, ": ", first.shape(),
-            " and ", t.shape());
+    bool fits = t.dim() == first.dim();
+    for (int i = 0; fits && i < t.dim(); ++i) fits = i == a || t.shape()[i] == shape[i];
+    require(fits, "concat: shapes differ outside of axis ", a, ": ", first.shape(), " and ",
+            t.shape());
+    shape[a] += t.shape()[a];
   }
   Tensor y = empty(shape, first.dtype(), first.device());
   std::vector<const Tensor*> inputs;

@@ -140,19 +140,45 @@ struct Shared {
 };
 
 // Never destroyed: tensors of static storage may outlive every other static object.
-Shared& shared() noexcept {
-  alignas(Shared) static std::byte memory[sizeof(Shared)];
-  static Shared* s = new (memory) Shared;
-  return *s;
-}
+union Immortal {
+  Shared value;
+  constexpr Immortal() : value() {}
+  ~Immortal() {}
+};
+constinit Immortal immortal;
+Shared& shared() noexcept { return immortal.value; }
 
-// A thread's own blocks, handed over when it ends, and its share of the statistics: added to the
-// common ones when it has grown, because atomic additions would cost a small operation a quarter of
-// its time.
+// A thread's own blocks, chained through their first word and handed over when it ends, and its
+// share of the statistics: added to the common ones when it has grown, because atomic additions
+// would cost a small operation a quarter of its time.
 struct ThreadCache {
   static constexpr std::int64_t flush_above = 64 << 10;
-  FreeLists free;
+  struct List {
+    void* first = nullptr;
+    int count = 0;
+  };
+  std::array<List, size_class(small_below, alignment)> lists;
   std::int64_t live = 0, cached = 0, count = 0;
+
+  void* take(int c) noexcept {
+    List& list = lists[static_cast<std::size_t>(c)];
+    void* p = list.first;
+    if (p) list.first = *static_cast<void**>(p), --list.count;
+    return p;
+  }
+  bool put(int c, void* p) noexcept {
+    List& list = lists[static_cast<std::size_t>(c)];
+    if (list.count == kept_by_thread) return false;
+    *static_cast<void**>(p) = list.first;
+    list.first = p, ++list.count;
+    return true;
+  }
+  // Calls f(c, p) with each of its blocks.
+  template <class F>
+  void take_all(F f) noexcept {
+    for (std::size_t c = 0; c < lists.size(); ++c)
+      while (void* p = take(static_cast<int>(c))) f(static_cast<int>(c), p);
+  }
 
   void note(std::int64_t live_change, std::int64_t cached_change, std::int64_t count_change) {
     live += live_change;
@@ -165,8 +191,7 @@ struct ThreadCache {
     s.note(std::exchange(live, 0), std::exchange(cached, 0), std::exchange(count, 0));
   }
   ~ThreadCache() {
-    for (int c = 0; c < classes; ++c)
-      while (void* p = free.take(c)) shared().put(c, p);
+    take_all([](int c, void* p) { shared().put(c, p); });
     flush();
   }
 };
@@ -207,11 +232,16 @@ void flush() noexcept {
   throw OutOfMemory(text.str());
 }
 
+// The cache that keeps blocks of this size for the thread, or null.
+ThreadCache* own_blocks(std::int64_t size) noexcept {
+  return size < small_below ? thread_cache() : nullptr;
+}
+
 // A kept block of the class, or null.
 void* reuse(int c, std::int64_t size) {
   if (!GRADUS_CACHE) return nullptr;
-  if (ThreadCache* own = size < small_below ? thread_cache() : nullptr)
-    if (void* p = own->free.take(c)) return p;
+  if (ThreadCache* own = own_blocks(size))
+    if (void* p = own->take(c)) return p;
   return shared().take(c);
 }
 
@@ -251,11 +281,8 @@ void deallocate(void* block, std::int64_t bytes) noexcept {
     return std::free(block);
   }
   note(-size, size, -1);
-  ThreadCache* own = size < small_below ? thread_cache() : nullptr;
-  if (own && own->free.blocks[static_cast<std::size_t>(c)].size() < kept_by_thread &&
-      own->free.put(c, block))
-    return;
-  shared().put(c, block);
+  ThreadCache* own = own_blocks(size);
+  if (!own || !own->put(c, block)) shared().put(c, block);
 }
 
 }  // namespace detail
@@ -277,9 +304,7 @@ void set_memory_limit(std::int64_t bytes) noexcept {
 
 void release_cached_memory() noexcept {
   Shared& s = shared();
-  if (ThreadCache* own = thread_cache())
-    for (int c = 0; c < classes; ++c)
-      while (void* p = own->free.take(c)) s.drop(c, p);
+  if (ThreadCache* own = thread_cache()) own->take_all([&](int c, void* p) { s.drop(c, p); });
   for (int c = 0; c < classes; ++c)
     while (void* p = s.take(c)) s.drop(c, p);
 }

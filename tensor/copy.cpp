@@ -39,6 +39,15 @@ void copy_elements(const Tensor& from, const Tensor& to) {
   });
 }
 
+void note_write(const Tensor& t, Here here) {
+  Storage& storage = *t.impl().storage;
+  if (open_ledger && storage.shares_memory()) {
+    const Tensor all = t.alias({storage.bytes() / item_size(t.dtype())}, {1}, 0);
+    count("copy", Work::move, 0, {&all, &all});
+  }
+  storage.note_write(here);
+}
+
 Tensor contiguous_copy(const Tensor& t) {
   Tensor y = empty(t.shape(), t.dtype(), t.device());
   copy_elements(t, y);
@@ -120,19 +129,18 @@ Tensor checked_indices(const char* operation, const char* what, const Tensor& x,
   return flat;
 }
 
-void require_defined(const char* operation, const Tensor& t) {
-  require(t.defined(), operation, ": an operand is an undefined tensor");
+void refuse_undefined(const char* operation) {
+  fail(operation, ": an operand is an undefined tensor");
 }
 
-void require_same_dtype(const char* operation, const Tensor& a, const Tensor& b) {
-  require(a.dtype() == b.dtype(), operation, ": dtypes differ: ", a.dtype(), " and ", b.dtype(),
-          " (nothing is promoted; convert with .to(dtype))");
-  require_same_device(operation, a, b);
+void refuse_dtypes(const char* operation, const Tensor& a, const Tensor& b) {
+  fail(operation, ": dtypes differ: ", a.dtype(), " and ", b.dtype(),
+       " (nothing is promoted; convert with .to(dtype))");
 }
 
-void require_same_device(const char* operation, const Tensor& a, const Tensor& b) {
-  require(a.device() == b.device(), operation, ": devices differ: ", a.device(), " and ",
-          b.device(), " (move one with .to(device))");
+void refuse_devices(const char* operation, const Tensor& a, const Tensor& b) {
+  fail(operation, ": devices differ: ", a.device(), " and ", b.device(),
+       " (move one with .to(device))");
 }
 
 void require_dtype(const char* operation, const Tensor& t, DType dtype, const char* what) {

@@ -37,10 +37,12 @@ template <class T>
 T* out_pointer(const Tensor& t) {
   return reinterpret_cast<T*>(first_byte_mutable(t));
 }
-// The same, noted as a write at `here`.
+// Before a write: a lazy copy gets memory of its own.
+GRADUS_API void note_write(const Tensor& t, Here here);
+// The pointer of a write that is noted.
 template <class T>
 T* written_pointer(const Tensor& t, Here here) {
-  t.impl().storage->note_write(here);
+  note_write(t, here);
   return out_pointer<T>(t);
 }
 
@@ -67,12 +69,26 @@ void copy_elements(const Tensor& from, const Tensor& to);
 Tensor checked_indices(const char* operation, const char* what, const Tensor& x,
                        const Tensor& indices, std::int64_t limit);
 
-// Checks of operands. Errors name the operation.
-void require_defined(const char* operation, const Tensor& t);
-GRADUS_API void require_same_dtype(const char* operation, const Tensor& a, const Tensor& b);
+// Checks of operands. Errors name the operation. What every operation checks is inline.
+[[noreturn]] GRADUS_API void refuse_undefined(const char* operation);
+[[noreturn]] GRADUS_API void refuse_dtypes(const char* operation, const Tensor& a, const Tensor& b);
+[[noreturn]] GRADUS_API void refuse_devices(const char* operation, const Tensor& a,
+                                            const Tensor& b);
+inline void require_defined(const char* operation, const Tensor& t) {
+  if (!t.defined()) [[unlikely]]
+    refuse_undefined(operation);
+}
+inline void require_same_device(const char* operation, const Tensor& a, const Tensor& b) {
+  if (a.device() != b.device()) [[unlikely]]
+    refuse_devices(operation, a, b);
+}
+inline void require_same_dtype(const char* operation, const Tensor& a, const Tensor& b) {
+  if (a.dtype() != b.dtype()) [[unlikely]]
+    refuse_dtypes(operation, a, b);
+  require_same_device(operation, a, b);
+}
 GRADUS_API void require_dtype(const char* operation, const Tensor& t, DType dtype,
                               const char* what);
 GRADUS_API void require_floating(const char* operation, const Tensor& t);  // f32, f64 or bf16
-GRADUS_API void require_same_device(const char* operation, const Tensor& a, const Tensor& b);
 
 }  // namespace gradus::detail

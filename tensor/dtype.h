@@ -21,19 +21,11 @@ inline constexpr DType boolean = DType::boolean;  // DType::bf16 has no short na
 
 GRADUS_API const char* name(DType) noexcept;
 GRADUS_API std::ostream& operator<<(std::ostream&, DType);
+namespace detail {
+inline constexpr std::int8_t item_sizes[] = {4, 8, 2, 4, 8, 1, 1};
+}
 constexpr std::int64_t item_size(DType t) noexcept {
-  switch (t) {
-    case DType::f64:
-    case DType::i64:
-      return 8;
-    case DType::f32:
-    case DType::i32:
-      return 4;
-    case DType::bf16:
-      return 2;
-    default:
-      return 1;
-  }
+  return detail::item_sizes[static_cast<int>(t)];
 }
 // f32, f64 and bf16.
 constexpr bool is_floating(DType t) noexcept { return t <= DType::bf16; }

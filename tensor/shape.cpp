@@ -47,11 +47,7 @@ std::int64_t checked_numel(const char* operation, const Shape& shape, std::int64
 
 Shape contiguous_strides(const Shape& shape) {
   Shape strides = shape;
-  std::int64_t step = 1;
-  for (int i = shape.size(); i-- > 0;) {
-    strides[i] = step;
-    step *= std::max<std::int64_t>(shape[i], 1);
-  }
+  set_contiguous(strides);
   return strides;
 }
 

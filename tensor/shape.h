@@ -63,6 +63,15 @@ GRADUS_API std::int64_t checked_numel(const char* operation, const Shape&, std::
 
 // Row-major strides, in elements.
 GRADUS_API Shape contiguous_strides(const Shape&);
+// The same, in place of the sizes.
+inline void set_contiguous(Shape& sizes) noexcept {
+  std::int64_t step = 1;
+  for (int i = sizes.size(); i-- > 0;) {
+    const std::int64_t next = sizes[i] ? step * sizes[i] : step;
+    sizes[i] = step;
+    step = next;
+  }
+}
 
 // NumPy's rule. Throws when sizes differ and neither is 1.
 GRADUS_API Shape broadcast_shapes(const char* operation, const Shape&, const Shape&);

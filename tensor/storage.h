@@ -52,7 +52,10 @@ class GRADUS_API Storage : public Counted {
 
  private:
   Storage() = default;
-  ~Storage() { borrow({}); }
+  ~Storage() {
+    if (memory_) [[unlikely]]
+      borrow({});
+  }
   void separate();
   void borrow(Ref<Storage> memory) noexcept;
   friend void retain(Storage* s) noexcept { s->add_reference(); }
@@ -69,7 +72,7 @@ class GRADUS_API Storage : public Counted {
   std::atomic<std::uint32_t> version_{0};
   Here last_write_{"", 0};
   std::function<void()> release_;
-  Ref<Storage> memory_;  // in whose block the data lie; null: in this one's
+  Ref<Storage> memory_;                      // in whose block the data lie; null: in this one's
   std::atomic<std::uint32_t> borrowers_{0};  // storages whose memory_ this is
 };
 

@@ -73,7 +73,7 @@ const std::byte* Tensor::raw_data() const {
 std::byte* Tensor::raw_mutable_data(Here here) const {
   require(device() == Device::cpu, "mutable_data: the tensor lives on ", device(),
           " (copy it with .to(Device::cpu))");
-  impl().storage->note_write(here);
+  detail::note_write(*this, here);
   return detail::first_byte_mutable(*this);
 }
 
@@ -144,7 +144,7 @@ Tensor& Tensor::copy_(const Tensor& source, Here here) {
   // Of equal shapes nothing is allocated: writing several tensors cannot then fail half way.
   if (from.shape() != shape())
     from = from.alias(shape(), detail::broadcast_strides(from, shape()), from.impl().offset);
-  impl().storage->note_write(here);
+  detail::note_write(*this, here);
   detail::copy_elements(from, *this);
   return *this;
 }
@@ -157,8 +157,9 @@ Tensor& Tensor::fill_(double value, Here here) {
 
 Tensor empty(const Shape& shape, DType dtype, Device device) {
   const std::int64_t n = checked_numel("empty", shape, item_size(dtype));
-  return make(Storage::allocate(n * item_size(dtype), device), shape, contiguous_strides(shape), 0,
-              dtype);
+  Ref<Storage> memory = Storage::allocate(n * item_size(dtype), device);
+  return Tensor::from_impl(
+      Ref<TensorImpl>::adopt(new TensorImpl(std::move(memory), shape, n, dtype)));
 }
 
 Tensor full(const Shape& shape, double value, DType dtype, Device device) {

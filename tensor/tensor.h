@@ -45,6 +45,13 @@ struct TensorImpl : Counted, SmallObject {
   bool contiguous = true;
   Ref<Node> node;  // null: not part of a graph
 
+  TensorImpl() = default;
+  // In row-major order.
+  TensorImpl(Ref<Storage> memory, const Shape& sizes, std::int64_t count, DType type)
+      : storage(std::move(memory)), numel(count), shape(sizes), strides(sizes), dtype(type) {
+    set_contiguous(strides);
+  }
+
   friend void retain(TensorImpl* t) noexcept { t->add_reference(); }
   friend void release(TensorImpl* t) noexcept {
     if (t->drop_reference()) delete t;

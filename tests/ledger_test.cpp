@@ -122,10 +122,20 @@ TEST(Ledger, NoKernelOfAnyRowRunsUncounted) {
       ledger.clear();
       std::int64_t written = 0;
       for (const Tensor& d : grad(y, x, {.grad_output = g, .allow_unused = true}))
-        written += d.bytes();
+        if (!d.impl().storage->shares_memory()) written += d.bytes();
       EXPECT_GE(ledger.total().bytes, written);
     });
   });
+}
+
+TEST(Ledger, CopiesOnWriteCountWhenTheyAreMade) {
+  const Tensor x = ones({10, 10}).requires_grad_(), seed = ones({10, 10});
+  Ledger ledger;
+  const Tensor g = grad(x + 1.0, {x}, {.grad_output = seed})[0];
+  EXPECT_EQ(ledger.of("copy").calls, 0);
+  g[0].mutable_data<float>()[0] = 2;
+  EXPECT_EQ(ledger.of("copy").calls, 1);
+  EXPECT_EQ(ledger.of("copy").bytes, 800);
 }
 
 // The same run counts the same, with any number of threads.
