@@ -58,6 +58,8 @@ class Walk {
   // `stop`: nodes beyond the targets are not looked at.
   Walk(const Ref<Node>& root, const std::vector<Ref<Node>>& targets, bool stop)
       : index_(targets.size()) {
+    visits_.reserve(targets.size() + 28);
+    edges_.reserve(48);
     for (const Ref<Node>& t : targets)
       if (index_.find(t.get()) < 0) visits_[static_cast<std::size_t>(add(t))].target = true;
     collect(root, stop);
@@ -66,6 +68,7 @@ class Walk {
   void run(const Tensor& seed, bool create_graph, bool release) {
     visits_[static_cast<std::size_t>(root_)].gradient = seed;
     std::vector<int> ready{root_};
+    ready.reserve(16);
     std::vector<Tensor> out;
     while (!ready.empty()) {
       const int at = ready.back();
@@ -94,6 +97,7 @@ class Walk {
       int visit, next;
     };
     std::vector<Frame> stack;
+    stack.reserve(16);
     auto open = [&](int v) {
       Visit& visit = visits_[static_cast<std::size_t>(v)];
       if (std::exchange(visit.opened, true)) return;

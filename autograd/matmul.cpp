@@ -64,7 +64,8 @@ void product(const char* name, const Tensor& a, const Tensor& b, const Tensor& b
     using T = decltype(zero);
     const std::int64_t bytes = GRADUS_RUN(y.device(), gemm_scratch<T>(s));
     const Tensor scratch = bytes ? empty({bytes}, DType::u8, y.device()) : Tensor();
-    const Tensor added = bias.defined() ? detail::contiguous_value(bias) : Tensor();
+    const Tensor added =
+        bias.defined() && !bias.is_contiguous() ? detail::contiguous_copy(bias) : bias;
     const Epilogue<T> epilogue{added.defined() ? detail::pointer<T>(added) : nullptr, {}};
     GRADUS_RUN(y.device(),
                gemm_epilogue<T, T>(s, 1, detail::pointer<T>(x.value), detail::pointer<T>(w.value),

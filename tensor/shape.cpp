@@ -67,10 +67,8 @@ Shape broadcast_shapes(const char* operation, const Shape& a, const Shape& b) {
   return result;
 }
 
-int checked_axis(const char* operation, std::int64_t axis, int rank) {
-  require(axis >= -rank && axis < rank, operation, ": axis ", axis, " is out of range for rank ",
-          rank);
-  return static_cast<int>(axis < 0 ? axis + rank : axis);
+void refuse_axis(const char* operation, std::int64_t axis, int rank) {
+  fail(operation, ": axis ", axis, " is out of range for rank ", rank);
 }
 
 }  // namespace gradus

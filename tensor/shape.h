@@ -77,6 +77,11 @@ inline void set_contiguous(Shape& sizes) noexcept {
 GRADUS_API Shape broadcast_shapes(const char* operation, const Shape&, const Shape&);
 
 // An axis in [-rank, rank) as one in [0, rank).
-GRADUS_API int checked_axis(const char* operation, std::int64_t axis, int rank);
+[[noreturn]] GRADUS_API void refuse_axis(const char* operation, std::int64_t axis, int rank);
+inline int checked_axis(const char* operation, std::int64_t axis, int rank) {
+  if (axis < -rank || axis >= rank) [[unlikely]]
+    refuse_axis(operation, axis, rank);
+  return static_cast<int>(axis < 0 ? axis + rank : axis);
+}
 
 }  // namespace gradus

@@ -62,8 +62,6 @@ void require_writable(const char* operation, const Tensor& t) {
 
 void Tensor::undefined() { fail("tensor: used before it was given a value"); }
 
-std::int64_t Tensor::size(int axis) const { return shape()[checked_axis("size", axis, dim())]; }
-
 const std::byte* Tensor::raw_data() const {
   require(device() == Device::cpu, "data: the tensor lives on ", device(),
           " (copy it with .to(Device::cpu))");

@@ -66,7 +66,9 @@ class GRADUS_API Tensor {
   const Shape& shape() const { return impl().shape; }
   const Shape& strides() const { return impl().strides; }  // in elements
   int dim() const { return impl().shape.size(); }
-  std::int64_t size(int axis) const;  // negative axes count from the end
+  std::int64_t size(int axis) const {  // negative axes count from the end
+    return shape()[checked_axis("size", axis, dim())];
+  }
   std::int64_t numel() const { return impl().numel; }
   std::int64_t bytes() const { return numel() * item_size(dtype()); }
   DType dtype() const { return impl().dtype; }
