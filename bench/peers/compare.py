@@ -1,8 +1,9 @@
 """Measures Gradus and its peers in turn, fresh processes each, and writes what came out.
 
-Every workload is sampled in several rounds. A sample during which other processes were busy is
-void and repeated; the best median of the quiet ones counts. A peer whose first losses or results
-are not ours does other work: its row is refused, and the exit code is 1."""
+Every workload is sampled in several rounds. A sample during which other processes were busy, or
+the machine slow for a neighbour that it does not see, is void and repeated; the best median of the
+quiet ones counts. A peer whose first losses or results are not ours does other work: its row is
+refused, and the exit code is 1."""
 
 import argparse
 import datetime
@@ -63,6 +64,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=5, help="rounds for what was void, at most")
     parser.add_argument("--max-load", type=float, default=0.15,
                         help="processors that others may use in a sample")
+    parser.add_argument("--max-pace", type=float, default=1.3,
+                        help="times its least that fixed arithmetic may take beside a sample")
     parser.add_argument("--samples", type=int, default=30)
     parser.add_argument("--seconds", type=float, default=0.4, help="of sampling, at least")
     options = parser.parse_args()
@@ -163,6 +166,7 @@ def run(peer: Peer, extra: list[str], failures: Failures) -> list[dict]:
 
 def start(peer: Peer, threads: int, failures: Failures) -> list[dict]:
     """A first gradient in a fresh process, from its start to its end."""
+    pace = machine.pace()
     begin, busy = time.perf_counter(), machine.busy_seconds()
     own = machine.own_seconds(resource.RUSAGE_CHILDREN)
     lines = run(peer, ["--start", "--threads", str(threads)], failures)
@@ -171,7 +175,8 @@ def start(peer: Peer, threads: int, failures: Failures) -> list[dict]:
     others = max(0.0, machine.busy_seconds() - busy - used) / spent
     for line in lines:
         line.update(median_ms=1e3 * spent, min_ms=1e3 * spent,
-                    load=round(others, 3) if spent > 0.2 else 0.0)
+                    load=round(others, 3) if spent > 0.2 else 0.0,
+                    pace_ms=1e3 * max(pace, machine.pace()))
     return lines
 
 
@@ -181,12 +186,27 @@ def group(name: str) -> str:
     return name if family == "train" else family
 
 
-def quiet(lines: list[dict], options: argparse.Namespace) -> list[dict]:
-    return [line for line in lines if line["load"] <= options.max_load]
+class Quiet:
+    """Which samples count. The least pace is that of all processes that time the same code."""
+
+    def __init__(self, options: argparse.Namespace):
+        self.options = options
+        self.least: dict[str, float] = {}
+
+    def code(self, line: dict) -> str:
+        return "ours" if line["name"] == "start" else line["impl"]
+
+    def note(self, line: dict) -> None:
+        code = self.code(line)
+        self.least[code] = min(line["pace_ms"], self.least.get(code, line["pace_ms"]))
+
+    def of(self, lines: list[dict]) -> list[dict]:
+        return [line for line in lines if line["load"] <= self.options.max_load
+                and line["pace_ms"] <= self.options.max_pace * self.least[self.code(line)]]
 
 
 def measure(peers: list[Peer], names: list[str], threads: int, options: argparse.Namespace,
-            failures: Failures) -> dict[tuple[str, str], list[dict]]:
+            quiet: Quiet, failures: Failures) -> dict[tuple[str, str], list[dict]]:
     """All lines of each workload and implementation."""
     lines: dict[tuple[str, str], list[dict]] = {}
     flags = ["--threads", str(threads), "--samples", str(options.samples), "--seconds",
@@ -194,11 +214,12 @@ def measure(peers: list[Peer], names: list[str], threads: int, options: argparse
 
     def take(new: list[dict]) -> None:
         for line in new:
+            quiet.note(line)
             lines.setdefault((line["name"], line["impl"]), []).append(line)
 
     with_start = not options.only or any(word in "start" for word in options.only)
     for turn in range(options.rounds + options.repeats):
-        void = {key for key, runs in lines.items() if len(quiet(runs, options)) < options.rounds}
+        void = {key for key, runs in lines.items() if len(quiet.of(runs)) < options.rounds}
         if turn >= options.rounds and not void:
             break
         for key in dict.fromkeys(map(group, names)):
@@ -223,8 +244,8 @@ def agree(ours: list[float], theirs: list[float]) -> bool:
         abs(a - b) <= RELATIVE * abs(a) + slack for a, b in zip(ours, theirs))
 
 
-def summarise(lines: dict[tuple[str, str], list[dict]], threads: int,
-              options: argparse.Namespace, failures: Failures) -> list[dict]:
+def summarise(lines: dict[tuple[str, str], list[dict]], threads: int, quiet: Quiet,
+              failures: Failures) -> list[dict]:
     """One row a workload: its limit, and of each implementation the best quiet median."""
     rows: dict[str, dict] = {}
     for (name, impl), runs in lines.items():
@@ -241,13 +262,13 @@ def summarise(lines: dict[tuple[str, str], list[dict]], threads: int,
                          f"gradus: {runs[0]['check'][:5]} instead of {ours[0]['check'][:5]}")
             row["results"][impl] = {"state": "refused"}
             continue
-        best = min(quiet(runs, options) or runs, key=lambda line: line["median_ms"])
-        medians = [line["median_ms"] for line in quiet(runs, options)]
+        best = min(quiet.of(runs) or runs, key=lambda line: line["median_ms"])
+        medians = [line["median_ms"] for line in quiet.of(runs)]
         row["results"][impl] = {
             "state": "quiet" if medians else "busy", "median_ms": best["median_ms"],
             "min_ms": best["min_ms"], "spread": best["spread"], "load": best["load"],
             "peak_mb": min(line["peak_mb"] for line in runs),
-            "runs": [[line["median_ms"], line["load"]] for line in runs],
+            "runs": [[line["median_ms"], line["load"], line["pace_ms"]] for line in runs],
             "worst_of_best": round(max(medians) / min(medians), 3) if medians else None}
     return list(rows.values())
 
@@ -269,11 +290,12 @@ def main() -> int:
     processors = sorted(os.sched_getaffinity(0))
     result = {"date": datetime.date.today().isoformat(), "machine": machine.description(),
               "versions": versions, "rounds": options.rounds, "max_load": options.max_load,
-              "seconds": options.seconds, "rows": []}
+              "max_pace": options.max_pace, "seconds": options.seconds, "rows": []}
+    quiet = Quiet(options)
     for threads in options.threads:
         os.sched_setaffinity(0, processors[:threads])  # the children inherit it
-        lines = measure(peers, names, threads, options, failures)
-        result["rows"] += summarise(lines, threads, options, failures)
+        lines = measure(peers, names, threads, options, quiet, failures)
+        result["rows"] += summarise(lines, threads, quiet, failures)
     result["failures"] = failures.texts
     base = options.out / f"{result['date']}-peers"
     text = json.dumps(result).replace(', {"name"', ',\n{"name"')  # a line for each row

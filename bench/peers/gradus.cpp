@@ -120,7 +120,8 @@ int run(const Options& options) {
   if (options.start) {
     const double start = peers::now();
     const peers::Job job = peers::perceptron();
-    peers::print_line("start", "gradus", options.threads, {{peers::now() - start}, 0}, job.check);
+    peers::print_line("start", "gradus", options.threads, {{peers::now() - start}, 0, 0},
+                      job.check);
     return 0;
   }
   if (!options.folder.empty()) {

@@ -80,6 +80,14 @@ def table(head: list[str], body: list[list[str]]) -> list[str]:
     return ["| " + " | ".join(line) + " |" for line in lines] + [""]
 
 
+def voids(result: dict) -> str:
+    text = f"others used more than {result['max_load']} processors"
+    if "max_pace" in result:  # not measured before 2026-11-22
+        text += (f", or a neighbour outside of the machine made fixed arithmetic take more than "
+                 f"{result['max_pace']} times its least,")
+    return text
+
+
 def markdown(result: dict) -> str:
     m = result["machine"]
     text = [f"# Gradus beside its peers, {result['date']}", "",
@@ -87,8 +95,8 @@ def markdown(result: dict) -> str:
             f"{''.join(', ' + version for version in result['versions'])}.",
             f"Milliseconds of a call, the best median of {result['rounds']} processes taken in "
             "turn; in brackets how many times ours.",
-            f"Samples beside which others used more than {result['max_load']} processors are void "
-            "and repeated (`busy`: there was no other).",
+            f"Samples beside which {voids(result)} are void and repeated (`busy`: there was no "
+            "other).",
             "`spread`: between our processes, the worst median over the best. `limit`: the share "
             "of the machine's limit that ours reaches,",
             "a copy of the same size or the peak of multiply-adds, measured in the same processes; "

@@ -1,6 +1,6 @@
 // How all peers measure: a call is warmed up, then timed in samples of at least
 // half a millisecond; a line of JSON says the median, the fastest sample, their
-// spread and what other processes did. sampling.py is the same for Python.
+// spread and what other processes and machines did. sampling.py is the same for Python.
 #pragma once
 
 #include <sched.h>
@@ -58,6 +58,37 @@ inline double own_seconds() {
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
+// Seconds of a fixed piece of arithmetic on the slowest of the processors that
+// this process may use: a neighbour outside of this machine is seen in nothing
+// else. Independent chains, as only full units feel one who shares them.
+inline double pace() {
+  cpu_set_t allowed;
+  CPU_ZERO(&allowed);
+  sched_getaffinity(0, sizeof allowed, &allowed);
+  usleep(10'000);  // threads of our own that still wait for work go to sleep
+  double slowest = 0;
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (!CPU_ISSET(cpu, &allowed)) continue;
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    sched_setaffinity(0, sizeof one, &one);
+    double fastest = 1;
+    for (int turn = 0; turn < 10; ++turn) {
+      double chains[] = {1, 2, 3, 4, 5, 6, 7, 8};
+      const double start = now();
+      for (int i = 0; i < 30000; ++i)
+        for (double& x : chains) x = x * 0.5 + 1.5;
+      [[maybe_unused]] volatile double kept = 0;
+      for (const double x : chains) kept = x;
+      fastest = std::min(fastest, now() - start);
+    }
+    slowest = std::max(slowest, fastest);
+  }
+  sched_setaffinity(0, sizeof allowed, &allowed);
+  return slowest;
+}
+
 inline double peak_megabytes() {
   std::ifstream file("/proc/self/status");
   for (std::string line; std::getline(file, line);)
@@ -68,6 +99,7 @@ inline double peak_megabytes() {
 struct Measured {
   std::vector<double> seconds;  // of one call, sorted
   double load = 0;              // processors that others kept busy meanwhile
+  double pace = 0;              // the slower one of before and after
 };
 
 template <class Call>
@@ -82,6 +114,7 @@ Measured measure(const Sampling& sampling, Call&& call) {
   while (timed(calls) < 5e-4) calls *= 2;
 
   Measured result;
+  result.pace = pace();
   const double busy = busy_seconds(), own = own_seconds(), start = now();
   for (double spent = 0;;) {
     const double time = timed(calls);
@@ -93,6 +126,7 @@ Measured measure(const Sampling& sampling, Call&& call) {
   }
   const double others = (busy_seconds() - busy) - (own_seconds() - own);
   result.load = std::max(0.0, others / (now() - start));
+  result.pace = std::max(result.pace, pace());
   std::sort(result.seconds.begin(), result.seconds.end());
   return result;
 }
@@ -110,8 +144,8 @@ inline void print_line(const std::string& name, const char* implementation, int 
       "{\"name\":\"%s\",\"impl\":\"%s\",\"threads\":%d,\"median_ms\":%."
       "6g,\"min_ms\":%.6g,",
       name.c_str(), implementation, threads, 1e3 * median, 1e3 * s.front());
-  std::printf("\"spread\":%.3f,\"samples\":%zu,\"load\":%.3f,\"peak_mb\":%.1f,", spread, s.size(),
-              measured.load, peak_megabytes());
+  std::printf("\"spread\":%.3f,\"samples\":%zu,\"load\":%.3f,\"pace_ms\":%.4g,\"peak_mb\":%.1f,",
+              spread, s.size(), measured.load, 1e3 * measured.pace, peak_megabytes());
   if (limit > 0) std::printf("\"limit_ms\":%.6g,", 1e3 * limit);
   std::printf("\"check\":[");
   for (std::size_t i = 0; i < check.size(); ++i) std::printf("%s%.9g", i ? "," : "", check[i]);

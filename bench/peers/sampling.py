@@ -5,12 +5,13 @@ import argparse
 import json
 import statistics
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable
 
 import numpy as np
 
-from machine import busy_seconds, own_seconds, peak_megabytes
+from machine import busy_seconds, own_seconds, pace, peak_megabytes
 
 
 def arguments() -> argparse.Namespace:
@@ -76,8 +77,14 @@ def timed(call: Callable[[], object], calls: int) -> float:
     return time.perf_counter() - start
 
 
-def measure(options: argparse.Namespace, call: Callable[[], object]) -> tuple[list[float], float]:
-    """Seconds of one call, sorted, and the processors that others kept busy meanwhile."""
+@dataclass
+class Measured:
+    seconds: list[float]  # of one call, sorted
+    load: float = 0.0  # processors that others kept busy meanwhile
+    pace: float = 0.0  # the slower one of before and after
+
+
+def measure(options: argparse.Namespace, call: Callable[[], object]) -> Measured:
     warm = 0.0
     while warm < options.seconds / 4:
         warm += timed(call, 1)
@@ -86,6 +93,7 @@ def measure(options: argparse.Namespace, call: Callable[[], object]) -> tuple[li
         calls *= 2
 
     samples: list[float] = []
+    before = pace()
     busy, own, start, spent = busy_seconds(), own_seconds(), time.perf_counter(), 0.0
     while True:
         seconds = timed(call, calls)
@@ -96,27 +104,28 @@ def measure(options: argparse.Namespace, call: Callable[[], object]) -> tuple[li
         if len(samples) >= 3 and spent >= 5 * options.seconds:
             break
     others = (busy_seconds() - busy) - (own_seconds() - own)
-    return sorted(samples), max(0.0, others / (time.perf_counter() - start))
+    load = max(0.0, others / (time.perf_counter() - start))
+    return Measured(sorted(samples), load, max(before, pace()))
 
 
-def print_line(options: argparse.Namespace, name: str, samples: list[float], load: float,
+def print_line(options: argparse.Namespace, name: str, measured: Measured,
                check: list[float]) -> None:
+    samples = measured.seconds
     median = statistics.median(samples)
     count = len(samples)
     line = {
         "name": name, "impl": options.impl, "threads": options.threads,
         "median_ms": 1e3 * median, "min_ms": 1e3 * samples[0],
         "spread": round((samples[3 * count // 4] - samples[count // 4]) / median, 3),
-        "samples": count, "load": round(load, 3), "peak_mb": round(peak_megabytes(), 1),
-        "check": check,
+        "samples": count, "load": round(measured.load, 3), "pace_ms": 1e3 * measured.pace,
+        "peak_mb": round(peak_megabytes(), 1), "check": check,
     }
     print(json.dumps(line), flush=True)
 
 
 def report(options: argparse.Namespace, name: str, call: Callable[[], object],
            check: list[float]) -> None:
-    samples, load = measure(options, call)
-    print_line(options, name, samples, load, check)
+    print_line(options, name, measure(options, call), check)
 
 
 Job = tuple[Callable[[], object], list[float]]  # the call, and the check of its results
@@ -134,7 +143,7 @@ def serve(options: argparse.Namespace, version: str, perceptron: Callable[[], Jo
     if options.start:
         begin = time.perf_counter()
         _, check = perceptron()
-        print_line(options, "start", [time.perf_counter() - begin], 0.0, check)
+        print_line(options, "start", Measured([time.perf_counter() - begin]), check)
         return
     for name in options.names:
         family, op, _, _ = split_name(name)
