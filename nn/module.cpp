@@ -4,6 +4,8 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "gradus/tensor/copy.h"
+
 namespace gradus::nn::detail {
 namespace {
 
@@ -89,6 +91,7 @@ void assign(const char* operation, const char* target, const NamedTensors& tenso
     const bool shared = value.impl().storage == tensor.impl().storage;
     sources.push_back(shared ? value.clone() : value);
     targets.push_back(tensor.detach());
+    gradus::detail::note_write(targets.back(), here);
   }
   for (std::size_t i = 0; i < targets.size(); ++i) targets[i].copy_(sources[i], here);
 }

@@ -375,6 +375,7 @@ void EMA::copy_to(const std::vector<Tensor>& parameters, Here here) const {
     require_like("EMA", i, "average", averages_[i], parameters[i]);
   std::vector<Tensor> targets;
   for (const Tensor& p : parameters) targets.push_back(p.detach());
+  for (const Tensor& t : targets) detail::note_write(t, here);  // may need memory: not half way
   for (std::size_t i = 0; i < averages_.size(); ++i) targets[i].copy_(averages_[i], here);
 }
 

@@ -37,7 +37,8 @@ template <class T>
 T* out_pointer(const Tensor& t) {
   return reinterpret_cast<T*>(first_byte_mutable(t));
 }
-// Before a write: a lazy copy gets memory of its own.
+// Before a write: what shares memory with a lazy copy gets its own. What must not fail half way
+// notes all its writes before the first.
 GRADUS_API void note_write(const Tensor& t, Here here);
 // The pointer of a write that is noted.
 template <class T>
@@ -49,7 +50,7 @@ T* written_pointer(const Tensor& t, Here here) {
 // New memory in row-major order with t's values.
 Tensor contiguous_copy(const Tensor& t);
 // The same, but where t is the whole of a storage, memory is copied only once one of the two is
-// written. Not of a leaf: writes to parameters do not allocate.
+// written.
 Tensor lazy_copy(const Tensor& t);
 // t itself, detached, where it is contiguous; otherwise a copy.
 Tensor contiguous_value(const Tensor& t);

@@ -24,12 +24,24 @@ Ref<Storage> Storage::allocate(std::int64_t bytes, Device device) {
     s->bytes_ = bytes;
     return owner;
   }
+  Ref<Storage> block = allocate_block(bytes);
+  return bytes < lent_from ? block : on(std::move(block));
+}
+
+Ref<Storage> Storage::allocate_block(std::int64_t bytes) {
   void* block = detail::allocate(header + bytes);
   auto* s = new (block) Storage;
   s->data_ = static_cast<std::byte*>(block) + header;
   s->bytes_ = bytes;
-  s->device_ = device;
   s->header_ = header;
+  return Ref<Storage>::adopt(s);
+}
+
+Ref<Storage> Storage::on(Ref<Storage> memory) {
+  auto* s = new Storage;
+  s->data_ = memory->data_;
+  s->bytes_ = memory->bytes_;
+  s->memory_ = std::move(memory);
   return Ref<Storage>::adopt(s);
 }
 
@@ -42,25 +54,14 @@ Ref<Storage> Storage::wrap(void* data, std::int64_t bytes, std::function<void()>
 }
 
 Ref<Storage> Storage::lazy_copy(const Ref<Storage>& of) {
-  if (of->device_ != Device::cpu || (of->header_ == 0 && !of->memory_)) return {};
-  auto* s = new Storage;
-  s->data_ = of->data_;
-  s->bytes_ = of->bytes_;
-  s->borrow(of->memory_ ? of->memory_ : of);
-  return Ref<Storage>::adopt(s);
+  return of->memory_ ? on(of->memory_) : Ref<Storage>();
 }
 
 void Storage::separate() {
-  Ref<Storage> own = allocate(bytes_, device_);
+  Ref<Storage> own = allocate_block(bytes_);
   std::memcpy(own->data_, data_, static_cast<std::size_t>(bytes_));
   data_ = own->data_;
-  borrow(std::move(own));
-}
-
-void Storage::borrow(Ref<Storage> memory) noexcept {
-  if (memory) memory->borrowers_.fetch_add(1, std::memory_order_relaxed);
-  if (memory_) memory_->borrowers_.fetch_sub(1, std::memory_order_release);
-  memory_ = std::move(memory);
+  memory_ = std::move(own);
 }
 
 void Storage::destroy() noexcept {

@@ -25,8 +25,8 @@ class GRADUS_API Storage : public Counted {
   static Ref<Storage> allocate(std::int64_t bytes, Device device);
   // Memory of the user's; `release` (may be empty) is called when the last tensor on it is gone.
   static Ref<Storage> wrap(void* data, std::int64_t bytes, std::function<void()> release);
-  // A copy whose memory is that of `of` until one of the two is written. Null where writes go
-  // unnoticed: the memory is the user's or a device's.
+  // A copy whose memory is that of `of` until one of the two is written. Null where that saves
+  // nothing, below lent_from bytes, or writes go unnoticed: the memory is the user's or a device's.
   static Ref<Storage> lazy_copy(const Ref<Storage>& of);
   Storage(const Storage&) = delete;
   Storage& operator=(const Storage&) = delete;
@@ -46,18 +46,15 @@ class GRADUS_API Storage : public Counted {
     last_write_ = here;
   }
   // Whether a lazy copy lives in the same memory.
-  bool shares_memory() const noexcept {
-    return memory_ ? memory_->references() > 1 : borrowers_.load(std::memory_order_acquire) > 0;
-  }
+  bool shares_memory() const noexcept { return memory_ && memory_->references() > 1; }
+  static constexpr std::int64_t lent_from = 32 << 10;
 
  private:
   Storage() = default;
-  ~Storage() {
-    if (memory_) [[unlikely]]
-      borrow({});
-  }
+  ~Storage() = default;
+  static Ref<Storage> allocate_block(std::int64_t bytes);
+  static Ref<Storage> on(Ref<Storage> memory);
   void separate();
-  void borrow(Ref<Storage> memory) noexcept;
   friend void retain(Storage* s) noexcept { s->add_reference(); }
   friend void release(Storage* s) noexcept {
     if (s->drop_reference()) s->destroy();
@@ -72,8 +69,8 @@ class GRADUS_API Storage : public Counted {
   std::atomic<std::uint32_t> version_{0};
   Here last_write_{"", 0};
   std::function<void()> release_;
-  Ref<Storage> memory_;                      // in whose block the data lie; null: in this one's
-  std::atomic<std::uint32_t> borrowers_{0};  // storages whose memory_ this is
+  // In whose block the data lie, which lazy copies share; null: they cannot.
+  Ref<Storage> memory_;
 };
 
 }  // namespace gradus

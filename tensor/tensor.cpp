@@ -119,7 +119,7 @@ Tensor Tensor::alias(const Shape& shape, const Shape& strides, std::int64_t offs
 Tensor detail::lazy_copy(const Tensor& t) {
   const TensorImpl& from = t.impl();
   Ref<Storage> storage;
-  if (from.contiguous && !from.node && t.bytes() == from.storage->bytes())
+  if (from.contiguous && t.bytes() == from.storage->bytes())
     storage = Storage::lazy_copy(from.storage);
   if (!storage) return contiguous_copy(t);
   return make(std::move(storage), from.shape, from.strides, 0, from.dtype);

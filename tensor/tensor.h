@@ -83,7 +83,8 @@ class GRADUS_API Tensor {
     return static_cast<const T*>(read_pointer(dtype_of<T>));
   }
   // The same for writing: counts as a change of the tensor, so one that was saved for a gradient is
-  // found out. Every write after a use in an operation needs a new call.
+  // found out. Every write after a use in an operation needs a new call: the memory may be shared
+  // with a gradient since.
   template <class T>
   T* mutable_data(Here here = Here::now()) const {
     static_assert(is_element<T>, "not an element type");

@@ -327,8 +327,8 @@ TEST(Audit, GradientsAreTheSameUnderTraceCuts) {
   EXPECT_THROW(grad(sum(x.detach()), {x}), Error);
 }
 
-// A sum hands the incoming gradient on; what the caller gets is memory of its own all the same.
-TEST(Graph, GradientsShareNoMemory) {
+// A sum hands the incoming gradient on; what the caller gets can be written all the same.
+TEST(Graph, GradientsAreNobodyElses) {
   Tensor x = ones({4}).requires_grad_(), y = ones({4}).requires_grad_();
   const Tensor seed = full({4}, 3);
   const std::vector<Tensor> g = grad(x + y, {x, y, x}, {.grad_output = seed});

@@ -129,13 +129,13 @@ TEST(Ledger, NoKernelOfAnyRowRunsUncounted) {
 }
 
 TEST(Ledger, CopiesOnWriteCountWhenTheyAreMade) {
-  const Tensor x = ones({10, 10}).requires_grad_(), seed = ones({10, 10});
+  const Tensor x = ones({100, 100}).requires_grad_(), seed = ones({100, 100});
   Ledger ledger;
   const Tensor g = grad(x + 1.0, {x}, {.grad_output = seed})[0];
   EXPECT_EQ(ledger.of("copy").calls, 0);
   g[0].mutable_data<float>()[0] = 2;
   EXPECT_EQ(ledger.of("copy").calls, 1);
-  EXPECT_EQ(ledger.of("copy").bytes, 800);
+  EXPECT_EQ(ledger.of("copy").bytes, 80000);
 }
 
 // The same run counts the same, with any number of threads.

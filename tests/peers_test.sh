@@ -62,7 +62,8 @@ chmod +x "$folder/python"
 
 compare() { # NAME...
   GRADUS_PEERS_PYTHON=$folder/python python3 -B "$compare" --program "$program" --quick \
-    --threads 1 --max-load 99 --max-pace 99 --work "$folder/out" --only "$@" > "$folder/table" 2> "$folder/error"
+    --threads 1 --max-load 99 --max-pace 99 --work "$folder/out" --only "$@" \
+    > "$folder/table" 2> "$folder/error"
 }
 
 "$program" overhead/ --threads 1 --samples 1 --seconds 0 |

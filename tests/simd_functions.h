@@ -21,7 +21,7 @@ using Wider = std::conditional_t<sizeof(T) == 4, double, long double>;
 template <class T>
 inline constexpr T infinity = std::numeric_limits<T>::infinity();
 template <class T>
-inline constexpr T nan = std::numeric_limits<T>::quiet_NaN();
+inline constexpr T not_a_number = std::numeric_limits<T>::quiet_NaN();
 
 // Runs body(set name) under every instruction set of this machine.
 template <class Body>

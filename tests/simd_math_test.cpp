@@ -23,7 +23,7 @@ void expect_same(T got, T expected, const std::string& what) {
 
 template <class T>
 void edges() {
-  const T inf = infinity<T>, none = nan<T>, tiny = std::numeric_limits<T>::denorm_min(),
+  const T inf = infinity<T>, none = not_a_number<T>, tiny = std::numeric_limits<T>::denorm_min(),
           half = T(0.5), huge = std::numeric_limits<T>::max(),
           normal = std::numeric_limits<T>::min();
   const bool single = sizeof(T) == 4;
@@ -144,7 +144,8 @@ TEST(SimdMath, Edges) {
 
 template <class T>
 void two_arguments() {
-  const T values[] = {T(-0.0), T(0), T(1), T(-2.5), T(3), infinity<T>, -infinity<T>, nan<T>};
+  const T values[] = {T(-0.0), T(0),        T(1),         T(-2.5),
+                      T(3),    infinity<T>, -infinity<T>, not_a_number<T>};
   for (T b : values) {
     const std::vector<T> x(std::begin(values), std::end(values));
     for_each_isa([&](const char* set) {
@@ -177,11 +178,12 @@ template <class T>
 void positions() {
   std::vector<T> x = samples<T>(20);
   x.resize(331);
-  for (T special : {infinity<T>, nan<T>, T(-0.0), T(1e7), std::numeric_limits<T>::denorm_min()})
+  for (T special :
+       {infinity<T>, not_a_number<T>, T(-0.0), T(1e7), std::numeric_limits<T>::denorm_min()})
     x.push_back(special);
   // Which NaN comes out of two is up to the order in which the compiler adds them: any NaN is one.
   const auto bits = [](T t) {
-    if (t != t) t = nan<T>;
+    if (t != t) t = not_a_number<T>;
     cpu::integer_like<T> b;
     std::memcpy(&b, &t, sizeof b);
     return b;
