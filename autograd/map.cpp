@@ -32,7 +32,7 @@ struct Operands {
   DType dtype = DType::f32;
   Device device;
   Shape shape;
-  bool same = true;  // all contiguous, of one shape, stored as they are computed
+  bool same = false;  // all contiguous, of one shape, stored as they are computed
 };
 
 // Whether the operands differ in their values alone.
@@ -64,7 +64,6 @@ Operands check_operands(const MapOp& op, const Tensor* const* x) {
       require(x[k]->dtype() == DType::boolean, op.name, ": operand ", k, " must be boolean, got ",
               x[k]->dtype());
       require_same_device(op.name, *x[0], *x[k]);
-      r.same = false;
     } else if (!first) {
       first = x[k];
       require_same_device(op.name, *x[0], *x[k]);
@@ -76,15 +75,7 @@ Operands check_operands(const MapOp& op, const Tensor* const* x) {
   require_computable(op, r.dtype);
   r.device = first->device();
   r.shape = x[0]->shape();
-  r.same = r.same && r.dtype != DType::bf16 && x[0]->is_contiguous();
-  for (int k = 1; k < op.inputs; ++k) {
-    if (x[k]->shape() == r.shape) {
-      r.same = r.same && x[k]->is_contiguous();
-      continue;
-    }
-    r.same = false;
-    r.shape = broadcast_shapes(op.name, r.shape, x[k]->shape());
-  }
+  for (int k = 1; k < op.inputs; ++k) r.shape = broadcast_shapes(op.name, r.shape, x[k]->shape());
   return r;
 }
 
