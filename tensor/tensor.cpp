@@ -139,7 +139,8 @@ Tensor& Tensor::copy_(const Tensor& source, Here here) {
   if (from.device() != device())
     from = device() == Device::cpu ? detail::read_back("copy_", from, here)
                                    : detail::sent("copy_", from, device(), here);
-  // Of equal shapes nothing is allocated: writing several tensors cannot then fail half way.
+  // Of equal shapes nothing is allocated, once the write was noted: writing several tensors cannot
+  // then fail half way.
   if (from.shape() != shape())
     from = from.alias(shape(), detail::broadcast_strides(from, shape()), from.impl().offset);
   detail::note_write(*this, here);
