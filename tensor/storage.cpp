@@ -25,7 +25,8 @@ Ref<Storage> Storage::allocate(std::int64_t bytes, Device device) {
     return owner;
   }
   Ref<Storage> block = allocate_block(bytes);
-  return bytes < lent_from ? block : on(std::move(block));
+  if (bytes >= lent_from) block = on(std::move(block));
+  return block;
 }
 
 Ref<Storage> Storage::allocate_block(std::int64_t bytes) {
