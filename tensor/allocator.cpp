@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "gradus/kernels/size_class.h"
+#include "gradus/tensor/chain.h"
 #include "gradus/tensor/error.h"
 #include "gradus/tensor/sanitized.h"
 
@@ -24,7 +25,7 @@ constexpr std::int64_t huge_page = 2 << 20;
 constexpr std::int64_t huge_from = 4 << 20;     // blocks from here on have huge pages of their own
 constexpr std::int64_t small_below = 64 << 10;  // blocks a thread keeps for itself
 constexpr std::int64_t arena_bytes = 32 << 20;  // what blocks between the two are cut from
-constexpr int kept_by_thread = 64;              // of each class
+constexpr std::size_t kept_by_thread = 64;      // of each class
 constexpr int classes = size_classes;
 
 int class_of(std::int64_t bytes) { return size_class(bytes, alignment); }
@@ -153,24 +154,14 @@ Shared& shared() noexcept { return immortal.value; }
 // would cost a small operation a quarter of its time.
 struct ThreadCache {
   static constexpr std::int64_t flush_above = 64 << 10;
-  struct List {
-    void* first = nullptr;
-    int count = 0;
-  };
-  std::array<List, size_class(small_below, alignment)> lists;
+  std::array<detail::Chain, size_class(small_below, alignment)> lists;
   std::int64_t live = 0, cached = 0, count = 0;
 
-  void* take(int c) noexcept {
-    List& list = lists[static_cast<std::size_t>(c)];
-    void* p = list.first;
-    if (p) list.first = *static_cast<void**>(p), --list.count;
-    return p;
-  }
+  void* take(int c) noexcept { return lists[static_cast<std::size_t>(c)].take(); }
   bool put(int c, void* p) noexcept {
-    List& list = lists[static_cast<std::size_t>(c)];
+    detail::Chain& list = lists[static_cast<std::size_t>(c)];
     if (list.count == kept_by_thread) return false;
-    *static_cast<void**>(p) = list.first;
-    list.first = p, ++list.count;
+    list.put(p);
     return true;
   }
   // Calls f(c, p) with each of its blocks.

@@ -3,6 +3,7 @@
 #include <array>
 #include <new>
 
+#include "gradus/tensor/chain.h"
 #include "gradus/tensor/sanitized.h"
 
 namespace gradus {
@@ -10,27 +11,17 @@ namespace {
 
 constexpr std::size_t step = 64, largest = 1024, kept_bytes = 512 << 10;  // of each size
 
-// Blocks of each size, chained through their first word.
+// Blocks of each size.
 struct Lists {
-  struct List {
-    void* first = nullptr;
-    std::size_t count = 0;
-  };
-  std::array<List, largest / step + 1> of_size;
+  std::array<detail::Chain, largest / step + 1> of_size;
   bool watched = false;  // the thread's end is
   bool gone = false;     // at the thread's end
 
-  void* take(std::size_t size) noexcept {
-    List& list = of_size[size / step];
-    void* p = list.first;
-    if (p) list.first = *static_cast<void**>(p), --list.count;
-    return p;
-  }
+  void* take(std::size_t size) noexcept { return of_size[size / step].take(); }
   bool put(void* p, std::size_t size) noexcept {
-    List& list = of_size[size / step];
+    detail::Chain& list = of_size[size / step];
     if (list.count * size >= kept_bytes) return false;
-    *static_cast<void**>(p) = list.first;
-    list.first = p, ++list.count;
+    list.put(p);
     return true;
   }
 };
@@ -40,11 +31,8 @@ struct Lists {
 struct EndOfThread {
   ~EndOfThread() {
     lists.gone = true;
-    for (Lists::List& list : lists.of_size)
-      while (void* p = list.first) {
-        list.first = *static_cast<void**>(p);
-        ::operator delete(p);
-      }
+    for (detail::Chain& list : lists.of_size)
+      while (void* p = list.take()) ::operator delete(p);
   }
   void watch() noexcept { lists.watched = true; }
 };
