@@ -50,6 +50,7 @@ GRADUS_API Tensor sigmoid(At x);
 GRADUS_API Tensor softplus(At x);  // log(1 + exp(x))
 GRADUS_API Tensor erf(At x);       // 2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x
 GRADUS_API Tensor erfc(At x);      // 1 - erf(x), without the cancellation
+GRADUS_API Tensor ndtr(At x);      // Phi(x), the cdf of the standard normal distribution
 GRADUS_API Tensor relu(At x);      // derivative 0 at 0
 // x for x > 0, else slope x: the derivative at 0 is slope.
 GRADUS_API Tensor leaky_relu(At x, double slope = 0.01);

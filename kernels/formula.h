@@ -9,209 +9,9 @@
 // as plain values, never as a dual number with derivative 0 (0 * inf is NaN).
 #pragma once
 
-#include <cstdint>
-
-#include "gradus/kernels/cpu/isa.h"
+#include "gradus/kernels/dual.h"
 
 namespace gradus {
-
-// ---- value and derivative along one direction
-// ----------------------------------------------------
-
-template <class V>
-struct Dual {
-  V v, d;
-
-#define GRADUS_DUAL GRADUS_INLINE friend auto
-  GRADUS_DUAL operator+(const Dual& a, const Dual& b) { return Dual{a.v + b.v, a.d + b.d}; }
-  GRADUS_DUAL operator+(const Dual& a, const V& b) { return Dual{a.v + b, a.d}; }
-  GRADUS_DUAL operator+(const V& a, const Dual& b) { return Dual{a + b.v, b.d}; }
-  GRADUS_DUAL operator+(const Dual& a, double b) { return Dual{a.v + b, a.d}; }
-  GRADUS_DUAL operator+(double a, const Dual& b) { return Dual{a + b.v, b.d}; }
-  GRADUS_DUAL operator-(const Dual& a, const Dual& b) { return Dual{a.v - b.v, a.d - b.d}; }
-  GRADUS_DUAL operator-(const Dual& a, const V& b) { return Dual{a.v - b, a.d}; }
-  GRADUS_DUAL operator-(const V& a, const Dual& b) { return Dual{a - b.v, -b.d}; }
-  GRADUS_DUAL operator-(const Dual& a, double b) { return Dual{a.v - b, a.d}; }
-  GRADUS_DUAL operator-(double a, const Dual& b) { return Dual{a - b.v, -b.d}; }
-  GRADUS_DUAL operator-(const Dual& a) { return Dual{-a.v, -a.d}; }
-  GRADUS_DUAL operator*(const Dual& a, const Dual& b) {
-    return Dual{a.v * b.v, a.d * b.v + a.v * b.d};
-  }
-  GRADUS_DUAL operator*(const Dual& a, const V& b) { return Dual{a.v * b, a.d * b}; }
-  GRADUS_DUAL operator*(const V& a, const Dual& b) { return Dual{a * b.v, a * b.d}; }
-  GRADUS_DUAL operator*(const Dual& a, double b) { return Dual{a.v * b, a.d * b}; }
-  GRADUS_DUAL operator*(double a, const Dual& b) { return Dual{a * b.v, a * b.d}; }
-  GRADUS_DUAL operator/(const Dual& a, const Dual& b) {
-    V q = a.v / b.v;
-    return Dual{q, (a.d - q * b.d) / b.v};
-  }
-  GRADUS_DUAL operator/(const Dual& a, const V& b) { return Dual{a.v / b, a.d / b}; }
-  GRADUS_DUAL operator/(const V& a, const Dual& b) {
-    V q = a / b.v;
-    return Dual{q, -(q * b.d) / b.v};
-  }
-  GRADUS_DUAL operator/(const Dual& a, double b) { return Dual{a.v / b, a.d / b}; }
-  GRADUS_DUAL operator/(double a, const Dual& b) {
-    V q = a / b.v;
-    return Dual{q, -(q * b.d) / b.v};
-  }
-
-  GRADUS_DUAL exp(const Dual& a) {
-    V e = exp(a.v);
-    return Dual{e, e * a.d};
-  }
-  GRADUS_DUAL expm1(const Dual& a) {
-    V y = expm1(a.v);
-    return Dual{y, (y + 1.0) * a.d};
-  }
-  GRADUS_DUAL log(const Dual& a) { return Dual{log(a.v), a.d / a.v}; }
-  GRADUS_DUAL log1p(const Dual& a) { return Dual{log1p(a.v), a.d / (a.v + 1.0)}; }
-  GRADUS_DUAL sqrt(const Dual& a) {
-    V y = sqrt(a.v);
-    return Dual{y, 0.5 * a.d / y};
-  }
-  GRADUS_DUAL rsqrt(const Dual& a) {
-    V y = rsqrt(a.v);
-    return Dual{y, -0.5 * a.d * y / a.v};
-  }
-  GRADUS_DUAL sin(const Dual& a) { return Dual{sin(a.v), cos(a.v) * a.d}; }
-  GRADUS_DUAL cos(const Dual& a) { return Dual{cos(a.v), -(sin(a.v) * a.d)}; }
-  GRADUS_DUAL tan(const Dual& a) {
-    V y = tan(a.v);
-    return Dual{y, (y * y + 1.0) * a.d};
-  }
-  GRADUS_DUAL tanh(const Dual& a) {
-    V y = tanh(a.v);
-    return Dual{y, (1.0 - y) * (1.0 + y) * a.d};
-  }
-  GRADUS_DUAL sigmoid(const Dual& a) {
-    V y = sigmoid(a.v);
-    return Dual{y, y * sigmoid(-a.v) * a.d};  // 1 - y would cancel
-  }
-  GRADUS_DUAL softplus(const Dual& a) { return Dual{softplus(a.v), sigmoid(a.v) * a.d}; }
-  // 2 / sqrt(pi) exp(-x^2); beyond +-40 that is 0, and so are all its derivatives.
-  GRADUS_INLINE static V gauss(const V& x) {
-    const V w = select(x < -40.0, -40.0, select(x > 40.0, 40.0, x));
-    return 1.1283791670955126 * exp(-(w * w));
-  }
-  GRADUS_DUAL erf(const Dual& a) { return Dual{erf(a.v), gauss(a.v) * a.d}; }
-  GRADUS_DUAL erfc(const Dual& a) { return Dual{erfc(a.v), -gauss(a.v) * a.d}; }
-  GRADUS_DUAL abs(const Dual& a) { return Dual{abs(a.v), sign(a.v) * a.d}; }
-  GRADUS_DUAL sign(const Dual& a) { return Dual{sign(a.v), 0.0 * a.d}; }
-  GRADUS_DUAL floor(const Dual& a) { return Dual{floor(a.v), 0.0 * a.d}; }
-  GRADUS_DUAL ceil(const Dual& a) { return Dual{ceil(a.v), 0.0 * a.d}; }
-  GRADUS_DUAL round(const Dual& a) { return Dual{round(a.v), 0.0 * a.d}; }
-
-  GRADUS_DUAL pow(const Dual& a, double c) {
-    if (c == 0) return Dual{pow(a.v, c), 0.0 * a.d};
-    return Dual{pow(a.v, c), c * pow(a.v, c - 1) * a.d};
-  }
-  GRADUS_DUAL pow(const Dual& a, const V& b) {
-    return Dual{pow(a.v, b), select(b == 0.0, 0.0, b * pow(a.v, b - 1.0)) * a.d};
-  }
-  // d/db a^b = a^b log a, and 0 at a = 0.
-  GRADUS_DUAL pow(const V& a, const Dual& b) {
-    V y = pow(a, b.v);
-    return Dual{y, y * log(select(a == 0.0, 1.0, a)) * b.d};
-  }
-  GRADUS_DUAL pow(const Dual& a, const Dual& b) {
-    return Dual{pow(a.v, b.v), pow(a, b.v).d + pow(a.v, b).d};
-  }
-
-  // Comparisons look at values only.
-#define GRADUS_COMPARE(op)                                                     \
-  GRADUS_DUAL operator op(const Dual& a, const Dual& b) { return a.v op b.v; } \
-  GRADUS_DUAL operator op(const Dual& a, const V& b) { return a.v op b; }      \
-  GRADUS_DUAL operator op(const V& a, const Dual& b) { return a op b.v; }      \
-  GRADUS_DUAL operator op(const Dual& a, double b) { return a.v op b; }
-  GRADUS_COMPARE(<)
-  GRADUS_COMPARE(<=)
-  GRADUS_COMPARE(>)
-  GRADUS_COMPARE(>=)
-  GRADUS_COMPARE(==)
-  GRADUS_COMPARE(!=)
-#undef GRADUS_COMPARE
-  template <class M>
-  GRADUS_DUAL select(const M& m, const Dual& a, const Dual& b) {
-    return Dual{select(m, a.v, b.v), select(m, a.d, b.d)};
-  }
-  template <class M>
-  GRADUS_DUAL select(const M& m, const Dual& a, const V& b) {
-    return Dual{select(m, a.v, b), select(m, a.d, 0.0)};
-  }
-  template <class M>
-  GRADUS_DUAL select(const M& m, const V& a, const Dual& b) {
-    return Dual{select(m, a, b.v), select(m, 0.0, b.d)};
-  }
-  template <class M>
-  GRADUS_DUAL select(const M& m, const Dual& a, double b) {
-    return Dual{select(m, a.v, b), select(m, a.d, 0.0)};
-  }
-  template <class M>
-  GRADUS_DUAL select(const M& m, double a, const Dual& b) {
-    return Dual{select(m, a, b.v), select(m, 0.0, b.d)};
-  }
-#undef GRADUS_DUAL
-};
-
-// ---- what is read
-// --------------------------------------------------------------------------------
-
-// A set of inputs, one bit each: every operation joins the sets of its operands. Reading a
-// formula's derivative with Dual<Reads> tells what a gradient needs to keep.
-struct Reads {
-  unsigned inputs = 0;
-  bool incoming = false;  // the incoming gradient itself, which nothing has changed
-  constexpr Reads(unsigned set, bool gradient = false) : inputs(set), incoming(gradient) {}
-  constexpr Reads(double) {}
-
-#define GRADUS_BINARY(op) \
-  friend constexpr Reads operator op(Reads a, Reads b) { return a.inputs | b.inputs; }
-#define GRADUS_UNARY(f) \
-  friend constexpr Reads f(Reads a) { return a.inputs; }
-  GRADUS_BINARY(+)
-  GRADUS_BINARY(-)
-  GRADUS_BINARY(*)
-  GRADUS_BINARY(/)
-  GRADUS_BINARY(<)
-  GRADUS_BINARY(<=)
-  GRADUS_BINARY(>)
-  GRADUS_BINARY(>=)
-  GRADUS_BINARY(==)
-  GRADUS_BINARY(!=)
-  GRADUS_BINARY(&)
-  GRADUS_BINARY(|)
-  GRADUS_UNARY(operator-)
-  GRADUS_UNARY(operator!)
-  GRADUS_UNARY(exp)
-  GRADUS_UNARY(expm1)
-  GRADUS_UNARY(log)
-  GRADUS_UNARY(log1p)
-  GRADUS_UNARY(sqrt)
-  GRADUS_UNARY(rsqrt)
-  GRADUS_UNARY(sin)
-  GRADUS_UNARY(cos)
-  GRADUS_UNARY(tan)
-  GRADUS_UNARY(tanh)
-  GRADUS_UNARY(sigmoid)
-  GRADUS_UNARY(softplus)
-  GRADUS_UNARY(erf)
-  GRADUS_UNARY(erfc)
-  GRADUS_UNARY(abs)
-  GRADUS_UNARY(sign)
-  GRADUS_UNARY(floor)
-  GRADUS_UNARY(ceil)
-  GRADUS_UNARY(round)
-#undef GRADUS_BINARY
-#undef GRADUS_UNARY
-  friend constexpr Reads select(Reads m, Reads a, Reads b) {
-    return m.inputs | a.inputs | b.inputs;
-  }
-  friend constexpr Reads pow(Reads a, Reads b) { return a.inputs | b.inputs; }
-};
-
-// ---- the library's formulas
-// ----------------------------------------------------------------------
 
 // A formula may also state its gradient df(g, x, y) where the output y saves work; the dual number
 // is then its test.
@@ -246,36 +46,39 @@ namespace formula {
   ;
 
 // Names of public functions with one operand; autograd/ makes them from this list.
-#define GRADUS_ALGEBRAIC_FORMULAS(X)                                                        \
-  X(neg, Neg)                                                                               \
-  X(abs, Abs)                                                                               \
-  X(sign, Sign)                                                                             \
-  X(sqrt, Sqrt)                                                                             \
-  X(rsqrt, Rsqrt) X(square, Square) X(reciprocal, Reciprocal) X(relu, Relu) X(floor, Floor) \
-      X(ceil, Ceil) X(round, Round)
+#define GRADUS_ALGEBRAIC_FORMULAS(X)                                                      \
+  X(neg, Neg)                                                                             \
+  X(abs, Abs)                                                                             \
+  X(sign, Sign)                                                                           \
+  X(sqrt, Sqrt)                                                                           \
+  X(rsqrt, Rsqrt)                                                                         \
+  X(square, Square) X(reciprocal, Reciprocal) X(relu, Relu) X(floor, Floor) X(ceil, Ceil) \
+      X(round, Round)
 #define GRADUS_TRANSCENDENTAL_FORMULAS(X)                                                     \
   X(exp, Exp)                                                                                 \
   X(expm1, Expm1)                                                                             \
   X(log, Log)                                                                                 \
   X(log1p, Log1p)                                                                             \
-  X(sin, Sin) X(cos, Cos) X(tan, Tan) X(tanh, Tanh) X(sigmoid, Sigmoid) X(softplus, Softplus) \
-      X(erf, Erf) X(erfc, Erfc) X(silu, Silu)
+  X(sin, Sin)                                                                                 \
+  X(cos, Cos) X(tan, Tan) X(tanh, Tanh) X(sigmoid, Sigmoid) X(softplus, Softplus) X(erf, Erf) \
+      X(erfc, Erfc) X(ndtr, Ndtr) X(silu, Silu)
 // The others: X(Formula, inputs, whether for integers too).
-#define GRADUS_ALGEBRAIC_FORMULAS_OF_ONE(X)                                            \
-  X(AddConstant, 1, true)                                                              \
-  X(SubConstant, 1, true)                                                              \
-  X(SubtractFrom, 1, true)                                                             \
-  X(MulConstant, 1, true) X(DivConstant, 1, false) X(DivideInto, 1, false)             \
-      X(MaximumConstant, 1, false) X(MinimumConstant, 1, false) X(LeakyRelu, 1, false) \
-          X(Clamp, 1, false)
+#define GRADUS_ALGEBRAIC_FORMULAS_OF_ONE(X)                                     \
+  X(AddConstant, 1, true)                                                       \
+  X(SubConstant, 1, true)                                                       \
+  X(SubtractFrom, 1, true)                                                      \
+  X(MulConstant, 1, true)                                                       \
+  X(DivConstant, 1, false) X(DivideInto, 1, false) X(MaximumConstant, 1, false) \
+      X(MinimumConstant, 1, false) X(LeakyRelu, 1, false) X(Clamp, 1, false)
 #define GRADUS_TRANSCENDENTAL_FORMULAS_OF_ONE(X) \
   X(PowConstant, 1, false)                       \
   X(Elu, 1, false) X(GeluExact, 1, false) X(GeluTanh, 1, false) X(GeluSigmoid, 1, false)
-#define GRADUS_FORMULAS_OF_SEVERAL(X)                                                          \
-  X(Add, 2, true)                                                                              \
-  X(Sub, 2, true)                                                                              \
-  X(Mul, 2, true)                                                                              \
-  X(Div, 2, false) X(Pow, 2, false) X(Maximum, 2, true) X(Minimum, 2, true) X(Where, 3, false) \
+#define GRADUS_FORMULAS_OF_SEVERAL(X)                                         \
+  X(Add, 2, true)                                                             \
+  X(Sub, 2, true)                                                             \
+  X(Mul, 2, true)                                                             \
+  X(Div, 2, false)                                                            \
+  X(Pow, 2, false) X(Maximum, 2, true) X(Minimum, 2, true) X(Where, 3, false) \
       X(WhereConstant, 2, false) X(Hit, 3, false)
 #define GRADUS_COMPARISONS_OF_TWO(X) \
   X(Less, 2, true)                   \
@@ -301,6 +104,7 @@ GRADUS_FORMULA_1_DF(Sigmoid, "sigmoid", sigmoid(x), g*(y*(1.0 - y)))
 GRADUS_FORMULA_1(Softplus, "softplus", softplus(x))
 GRADUS_FORMULA_1(Erf, "erf", erf(x))
 GRADUS_FORMULA_1(Erfc, "erfc", erfc(x))
+GRADUS_FORMULA_1(Ndtr, "ndtr", ndtr(x))
 GRADUS_FORMULA_1_DF(Relu, "relu", select(x <= 0.0, 0.0, x), select(y <= 0.0, 0.0, g))
 GRADUS_FORMULA_1(Floor, "floor", floor(x))
 GRADUS_FORMULA_1(Ceil, "ceil", ceil(x))
@@ -336,9 +140,7 @@ GRADUS_FORMULA_C(Elu, "elu", select(x > 0.0, x, c* expm1(select(x > 0.0, 0.0, x)
 struct Clamp {
   static constexpr const char* name = "clamp";
   double low, high;
-  GRADUS_INLINE auto operator()(const auto& x) const {
-    return select(x < low, low, select(x > high, high, x));
-  }
+  GRADUS_INLINE auto operator()(const auto& x) const { return clamp(x, low, high); }
 };
 
 struct Where {
@@ -371,26 +173,19 @@ struct WhereConstant {  // otherwise: the constant stands where the condition ho
 template <class V>
 GRADUS_INLINE V gated(const V& x, double c) {
   const double limit = 800.0 / c;
-  const V w = select(x < -limit, -limit, select(x > limit, limit, x));
+  const V w = clamp(x, -limit, limit);
   const V part = w * sigmoid(select(w > 0.0, -c * w, c * w));
   return select(x > limit, x, select(w > 0.0, w - part, part));
 }
 GRADUS_FORMULA_1(Silu, "silu", gated(x, 1.0))
 GRADUS_FORMULA_1(GeluSigmoid, "gelu", gated(x, 1.702))
 
-// x Phi(x), Phi(x) = erfc(-x / sqrt 2) / 2: no cancellation in the lower tail.
-struct GeluExact {
-  static constexpr const char* name = "gelu";
-  GRADUS_INLINE auto operator()(const auto& x) const {
-    const auto w = select(x < -40.0, -40.0, select(x > 40.0, 40.0, x));
-    return select(x > 40.0, x, 0.5 * w * erfc(-0.7071067811865476 * w));
-  }
-};
+GRADUS_FORMULA_1(GeluExact, "gelu", gelu(x))  // x Phi(x)
 // x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) = x sigmoid(2 sqrt(2/pi) (...)).
 struct GeluTanh {
   static constexpr const char* name = "gelu";
   GRADUS_INLINE auto operator()(const auto& x) const {
-    const auto w = select(x < -40.0, -40.0, select(x > 40.0, 40.0, x));
+    const auto w = clamp(x, -40.0, 40.0);
     return select(x > 40.0, x, w * sigmoid(1.5957691216057308 * (w + 0.044715 * (w * w * w))));
   }
 };

@@ -26,7 +26,7 @@ struct NormalLogProb {
 struct NormalCdf {
   static constexpr const char* name = "Normal.cdf";
   GRADUS_INLINE auto operator()(const auto& x, const auto& mean, const auto& deviation) const {
-    return 0.5 * erfc((mean - x) / deviation * 0.70710678118654752440);  // sqrt(1 / 2)
+    return ndtr((x - mean) / deviation);
   }
 };
 struct Affine {

@@ -75,6 +75,19 @@ TEST(SimdError, ErfcWhereItIsLargest) {
   expect_within_promise(function("erfc"), x);
 }
 
+TEST(SimdError, NdtrWhereItIsLargest) {
+  std::mt19937_64 random(3);
+  std::uniform_real_distribution<double> center(-1.2, 1.2), falling(-3, -1.1),
+      vanishing(-38.5, -30);
+  std::vector<double> x;
+  for (int i = 0; i < 200'000; ++i) {
+    x.push_back(center(random));
+    x.push_back(falling(random));
+    x.push_back(vanishing(random));
+  }
+  expect_within_promise(function("ndtr"), x);
+}
+
 // Every float about the place where the polynomial ends.
 TEST(SimdError, TanhWhereItIsLargest) {
   std::vector<float> x;

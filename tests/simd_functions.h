@@ -89,6 +89,8 @@ inline const Function functions[] = {
     GRADUS_ROW(softplus, softplus_reference(x), 110, 2),
     GRADUS_ROW(erf, std::erf(x), 6, 2.5),
     GRADUS_ROW(erfc, std::erfc(x), 28, 4),
+    GRADUS_ROW(ndtr, std::erfc(x * -std::sqrt(std::decay_t<decltype(x)>(0.5))) / 2, 39, 4.5),
+    GRADUS_ROW(gelu, x* std::erfc(x * -std::sqrt(std::decay_t<decltype(x)>(0.5))) / 2, 39, 4.5),
     GRADUS_ROW(sin, std::sin(x), 1000, 2),
     GRADUS_ROW(cos, std::cos(x), 1000, 2),
     GRADUS_ROW(tan, std::tan(x), 1000, 4),

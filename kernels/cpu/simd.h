@@ -8,6 +8,7 @@
 #include <type_traits>
 
 #include "gradus/kernels/cpu/isa.h"
+#include "gradus/kernels/cpu/normal_table.h"
 
 namespace gradus::cpu {
 template <class T>
@@ -181,6 +182,13 @@ inline void scale_register(F32& a, const F32& n) {
 }
 inline void scale_register(F64& a, const F64& n) {
   a = __builtin_ia32_scalefpd512_mask(a, n, a, -1, 4);
+}
+// table[index mod 32].
+inline void lookup_register(F32& a, const I32& index, const float* table) {
+  F32 low, high;
+  __builtin_memcpy(&low, table, sizeof low);
+  __builtin_memcpy(&high, table + 16, sizeof high);
+  a = __builtin_shuffle(low, high, index);
 }
 inline void sqrt_register(F32& a) { a = __builtin_ia32_sqrtps512_mask(a, a, -1, 4); }
 inline void sqrt_register(F64& a) { a = __builtin_ia32_sqrtpd512_mask(a, a, -1, 4); }

@@ -19,6 +19,13 @@
 }
 #else
 inline float gradus_tan(float x) { return tanf(x); }
+// Of CUDA, not of the C library; in the next wider type.
+inline float normcdff(float x) {
+  return static_cast<float>(std::erfc(x * -0x1.6a09e667f3bcdp-1) / 2);
+}
+inline double normcdf(double x) {
+  return static_cast<double>(std::erfc(x * -0xb.504f333f9de6484p-4l) / 2);
+}
 #endif
 
 namespace gradus::GRADUS_GPU {
@@ -103,10 +110,18 @@ struct Scalar {
   GRADUS_FUNCTION(tanh, tanhf, tanh)
   GRADUS_FUNCTION(erf, erff, erf)
   GRADUS_FUNCTION(erfc, erfcf, erfc)
+  GRADUS_FUNCTION(ndtr, normcdff, normcdf)
   GRADUS_FUNCTION(floor, floorf, floor)
   GRADUS_FUNCTION(ceil, ceilf, ceil)
   GRADUS_FUNCTION(round, rintf, rint)  // halves to even
 #undef GRADUS_FUNCTION
+  GRADUS_INLINE friend Scalar clamp(Scalar a, double low, double high) {
+    return select(a < low, low, select(a > high, high, a));
+  }
+  GRADUS_INLINE friend Scalar gelu(Scalar a) {
+    const Scalar w = clamp(a, -40.0, 40.0);  // keeps infinity * 0 out
+    return select(a > 40.0, a, w * ndtr(w));
+  }
   GRADUS_INLINE friend Scalar pow(Scalar a, Scalar b) {
     if constexpr (sizeof(T) == sizeof(float))
       return of(::powf(a.v, b.v));
