@@ -43,6 +43,8 @@ void expect_within_promise(const Function& f, const std::vector<T>& x) {
     double worst = 0;
     std::size_t at = 0;
     for (std::size_t i = 0; i < x.size(); ++i) {
+      // What is rounded correctly errs by half a unit at most.
+      if (worst >= 0.5 && y[i] != 0 && y[i] == static_cast<T>(expected[i])) continue;
       const double error = ulp_error(y[i], expected[i]);
       if (error > worst) worst = error, at = i;
     }
@@ -95,15 +97,19 @@ TEST(SimdError, TanhWhereItIsLargest) {
   expect_within_promise(function("tanh"), x);
 }
 
-TEST(SimdError, EveryFloat) {
-  if (!std::getenv("GRADUS_FULL")) GTEST_SKIP() << "GRADUS_FULL=1 runs it, for an hour";
+class SimdEveryFloatSlow : public testing::TestWithParam<Function> {};
+
+TEST_P(SimdEveryFloatSlow, IsWithinItsPromise) {
+  if (!std::getenv("GRADUS_FULL")) GTEST_SKIP() << "GRADUS_FULL=1 runs it, for minutes";
   std::vector<float> x(1 << 20);
-  for (const Function& f : functions)
-    for (std::uint64_t first = 0; first < std::uint64_t(1) << 32; first += x.size()) {
-      for (std::size_t i = 0; i < x.size(); ++i) x[i] = from_bits<float>(first + i);
-      expect_within_promise(f, x);
-    }
+  for (std::uint64_t first = 0; first < std::uint64_t(1) << 32; first += x.size()) {
+    for (std::size_t i = 0; i < x.size(); ++i) x[i] = from_bits<float>(first + i);
+    expect_within_promise(GetParam(), x);
+  }
 }
+
+INSTANTIATE_TEST_SUITE_P(, SimdEveryFloatSlow, testing::ValuesIn(functions),
+                         [](const auto& info) { return std::string(info.param.name); });
 
 }  // namespace
 }  // namespace gradus::test

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <ostream>
 #include <random>
 #include <stdexcept>
 #include <string>
@@ -58,6 +59,7 @@ struct Function {
   Version<float> f32;
   Version<double> f64;
 
+  friend void PrintTo(const Function& f, std::ostream* out) { *out << f.name; }
   template <class T>
   const Version<T>& version() const {
     if constexpr (sizeof(T) == 4)
