@@ -33,13 +33,21 @@ void for_rows(Index rows, Index n, const Row& row) {
   });
 }
 
-// f(i, m) for registers of m elements from i on.
-template <class L, class F>
-GRADUS_INLINE void for_lanes(Index n, const F& f) {
+// Stores f(i, m), a register of m elements from i on, at to + i. Two at a time hide each other's
+// latency.
+template <class L, class T, class F>
+GRADUS_INLINE void for_lanes(Index n, T* to, const F& f) {
   constexpr Index S = L::size;
   Index i = 0;
-  for (; i + S <= n; i += S) f(i, S);
-  if (i < n) f(i, n - i);
+  for (; i + 2 * S <= n; i += 2 * S) {
+    const L a = f(i, S), b = f(i + S, S);
+    a.store(to + i);
+    b.store(to + i + S);
+  }
+  for (; i < n; i += S) {
+    const Index m = std::min(S, n - i);
+    store_first(L(f(i, m)), to + i, m);
+  }
 }
 
 // May lose a NaN, which every row gets back through its exponentials.
@@ -80,13 +88,14 @@ void softmax(const T* x, Index rows, Index n, T* y) {
       return;
     }
     const L shift = row_max<L>(from, n, end);
-    const L scale(1 / fold_run<Sum, L>(n, [&](Index i, Index m) GRADUS_LAMBDA {
-                    const L e = exp(load_first<L>(from + i, m, end) - shift);
-                    store_first(e, to + i, m);
-                    return e;
-                  }));
-    for_lanes<L>(n, [&](Index i, Index m) GRADUS_LAMBDA {
-      store_first(load_first<L>(to + i, m, y + last * n) * scale, to + i, m);
+    const L scale(
+        1 / fold_run<Sum, L>(
+                n,
+                [&](Index i, Index m)
+                    GRADUS_LAMBDA { return exp(load_first<L>(from + i, m, end) - shift); },
+                [&](Index i, Index m, const L& e) GRADUS_LAMBDA { store_first(e, to + i, m); }));
+    for_lanes<L>(n, to, [&](Index i, Index m) GRADUS_LAMBDA {
+      return load_first<L>(to + i, m, y + last * n) * scale;
     });
   });
 }
@@ -112,9 +121,8 @@ void log_softmax(const T* x, Index rows, Index n, T* y) {
       for (Index r = 0; r < m; ++r) {
         const T* from = x + (begin + r) * n;
         const L top(shift[r]), log_total(log_sum[r]);
-        for_lanes<L>(n, [&](Index i, Index k) GRADUS_LAMBDA {
-          store_first(load_first<L>(from + i, k, end) - top - log_total, y + (begin + r) * n + i,
-                      k);
+        for_lanes<L>(n, y + (begin + r) * n, [&](Index i, Index k) GRADUS_LAMBDA {
+          return load_first<L>(from + i, k, end) - top - log_total;
         });
       }
     }
@@ -129,9 +137,8 @@ void softmax_vjp(const T* y, const T* g, Index rows, Index n, T* dx) {
     const L dot(fold_run<Sum, L>(n, [&](Index i, Index m) GRADUS_LAMBDA {
       return load_first<L>(yr + i, m, y_end) * load_first<L>(gr + i, m, g_end);
     }));
-    for_lanes<L>(n, [&](Index i, Index m) GRADUS_LAMBDA {
-      const L v = load_first<L>(yr + i, m, y_end);
-      store_first(v * (load_first<L>(gr + i, m, g_end) - dot), dx + r * n + i, m);
+    for_lanes<L>(n, dx + r * n, [&](Index i, Index m) GRADUS_LAMBDA {
+      return load_first<L>(yr + i, m, y_end) * (load_first<L>(gr + i, m, g_end) - dot);
     });
   });
 }
@@ -143,9 +150,8 @@ void log_softmax_vjp(const T* y, const T* g, Index rows, Index n, T* dx) {
     const T *yr = y + r * n, *y_end = y + last * n, *gr = g + r * n, *g_end = g + last * n;
     const L sum(fold_run<Sum, L>(
         n, [&](Index i, Index m) GRADUS_LAMBDA { return load_first<L>(gr + i, m, g_end); }));
-    for_lanes<L>(n, [&](Index i, Index m) GRADUS_LAMBDA {
-      const L p = exp(load_first<L>(yr + i, m, y_end));
-      store_first(load_first<L>(gr + i, m, g_end) - p * sum, dx + r * n + i, m);
+    for_lanes<L>(n, dx + r * n, [&](Index i, Index m) GRADUS_LAMBDA {
+      return load_first<L>(gr + i, m, g_end) - exp(load_first<L>(yr + i, m, y_end)) * sum;
     });
   });
 }
@@ -185,8 +191,8 @@ void cross_entropy_vjp(const T* x, const Index* target, const computed<T>* lse,
     const T *from = x + r * n, *end = x + last * n;
     const L shift(lse[r]), scale(g[r * g_stride]);
     const L hit = (exp(L(from[target[r]]) - shift) - 1.0) * scale;  // before dx replaces x
-    for_lanes<L>(n, [&](Index i, Index m) GRADUS_LAMBDA {
-      store_first(exp(load_first<L>(from + i, m, end) - shift) * scale, dx + r * n + i, m);
+    for_lanes<L>(n, dx + r * n, [&](Index i, Index m) GRADUS_LAMBDA {
+      return exp(load_first<L>(from + i, m, end) - shift) * scale;
     });
     dx[r * n + target[r]] = hit[0];
   });

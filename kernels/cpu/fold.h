@@ -90,27 +90,39 @@ GRADUS_INLINE auto fold(const L& x) {
 }
 
 // The fold of n elements, one partial result per lane; at(i, m) gives the elements [i, i + m) in a
-// register, m <= L::size. Meant for at most leaf_size elements, which keeps the error of sums
-// small: longer runs go through a Cascade.
+// register, m <= L::size, and keep(i, m, r) may store it. Meant for at most leaf_size elements,
+// which keeps the error of sums small: longer runs go through a Cascade.
 inline constexpr std::int64_t leaf_size = 512;
 
-template <class Op, class L, class At>
-GRADUS_INLINE L fold_leaf(std::int64_t n, const At& at) {
+struct Keep {
+  GRADUS_INLINE void operator()(std::int64_t, std::int64_t, const auto&) const {}
+};
+
+template <class Op, class L, class At, class K = Keep>
+GRADUS_INLINE L fold_leaf(std::int64_t n, const At& at, const K& keep = {}) {
   constexpr std::int64_t S = L::size;
   std::int64_t i = 0;
   L a(Op::identity);
   if (n >= 4 * S) {
     L b(Op::identity), c(Op::identity), d(Op::identity);
     for (; i + 4 * S <= n; i += 4 * S) {
-      a = Op::of(a, at(i, S));
-      b = Op::of(b, at(i + S, S));
-      c = Op::of(c, at(i + 2 * S, S));
-      d = Op::of(d, at(i + 3 * S, S));
+      // No store between them: their instructions interleave.
+      const L p = at(i, S), q = at(i + S, S), r = at(i + 2 * S, S), s = at(i + 3 * S, S);
+      keep(i, S, p), keep(i + S, S, q), keep(i + 2 * S, S, r), keep(i + 3 * S, S, s);
+      a = Op::of(a, p), b = Op::of(b, q), c = Op::of(c, r), d = Op::of(d, s);
     }
     a = Op::of(Op::of(a, b), Op::of(c, d));
   }
-  for (; i + S <= n; i += S) a = Op::of(a, at(i, S));
-  if (i < n) a = Op::of(a, select(first<L>(n - i), at(i, n - i), L(Op::identity)));
+  for (; i + S <= n; i += S) {
+    const L p = at(i, S);
+    keep(i, S, p);
+    a = Op::of(a, p);
+  }
+  if (i < n) {
+    const L p = at(i, n - i);
+    keep(i, n - i, p);
+    a = Op::of(a, select(first<L>(n - i), p, L(Op::identity)));
+  }
   return a;
 }
 
@@ -139,13 +151,14 @@ class Cascade {
 };
 
 // The fold of any number of elements, to one number.
-template <class Op, class L, class At>
-GRADUS_INLINE auto fold_run(std::int64_t n, const At& at) {
+template <class Op, class L, class At, class K = Keep>
+GRADUS_INLINE auto fold_run(std::int64_t n, const At& at, const K& keep = {}) {
   Cascade<Op, L> cascade;
   for (std::int64_t begin = 0; begin < n; begin += leaf_size)
-    cascade.add(fold_leaf<Op, L>(std::min(leaf_size, n - begin),
-                                 [&](std::int64_t i, std::int64_t m)
-                                     GRADUS_LAMBDA { return at(begin + i, m); }));
+    cascade.add(fold_leaf<Op, L>(
+        std::min(leaf_size, n - begin),
+        [&](std::int64_t i, std::int64_t m) GRADUS_LAMBDA { return at(begin + i, m); },
+        [&](std::int64_t i, std::int64_t m, const L& r) GRADUS_LAMBDA { keep(begin + i, m, r); }));
   return fold<Op>(cascade.total());
 }
 

@@ -2,7 +2,7 @@
 // cpu/simd.h is to the CPU. T: float, double, int32_t, int64_t.
 //
 // Functions are those of CUDA's mathematical library, with its errors (two ULP or less but for
-// pow, f32 4), no fast forms; edges are the CPU's. Integers wrap.
+// pow, f32 4, and ndtr, 5), no fast forms; edges are the CPU's. Integers wrap.
 #pragma once
 
 #include <cmath>
