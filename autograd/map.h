@@ -4,7 +4,7 @@
 //   auto y = map([](auto x, auto s) { return x * exp(tanh(s)); }, x, s);
 //
 // The formula is a generic functor of 1 to 8 numbers that captures plain values only; it may use
-// + - * / comparisons, select(mask, a, b) and the functions of kernels/formula.h. It is read with
+// + - * / comparisons, select(mask, a, b) and the functions of kernels/dual.h. It is read with
 // SIMD registers for the value, with dual numbers for the gradient, with tensors for higher orders.
 // It is compiled with the flags of its file: g++ joins a * b + c into one rounding unless it is
 // told -ffp-contract=off, as the library is.

@@ -79,8 +79,10 @@ def arguments() -> argparse.Namespace:
     options.threads = options.threads or sorted({1, processors})
     if not all(1 <= n <= processors for n in options.threads):
         parser.error(f"--threads: from 1 to {processors}, the processors of this machine")
-    if options.rounds < 1:
-        parser.error("--rounds: at least 1")
+    for name, least in [("rounds", 1), ("repeats", 0), ("max_load", 0), ("max_pace", 1),
+                        ("samples", 1), ("seconds", 0)]:
+        if not getattr(options, name) >= least:  # nor NaN
+            parser.error(f"--{name.replace('_', '-')}: at least {least}")
     return options
 
 

@@ -94,12 +94,12 @@ GRADUS_INLINE auto fold(const L& x) {
 // which keeps the error of sums small: longer runs go through a Cascade.
 inline constexpr std::int64_t leaf_size = 512;
 
-struct Keep {
+struct Discard {
   GRADUS_INLINE void operator()(std::int64_t, std::int64_t, const auto&) const {}
 };
 
-template <class Op, class L, class At, class K = Keep>
-GRADUS_INLINE L fold_leaf(std::int64_t n, const At& at, const K& keep = {}) {
+template <class Op, class L, class At, class Keep = Discard>
+GRADUS_INLINE L fold_leaf(std::int64_t n, const At& at, const Keep& keep = {}) {
   constexpr std::int64_t S = L::size;
   std::int64_t i = 0;
   L a(Op::identity);
@@ -151,8 +151,8 @@ class Cascade {
 };
 
 // The fold of any number of elements, to one number.
-template <class Op, class L, class At, class K = Keep>
-GRADUS_INLINE auto fold_run(std::int64_t n, const At& at, const K& keep = {}) {
+template <class Op, class L, class At, class Keep = Discard>
+GRADUS_INLINE auto fold_run(std::int64_t n, const At& at, const Keep& keep = {}) {
   Cascade<Op, L> cascade;
   for (std::int64_t begin = 0; begin < n; begin += leaf_size)
     cascade.add(fold_leaf<Op, L>(
