@@ -45,6 +45,7 @@ function(gradus_add_emulator suffix)
 endfunction()
 
 gradus_add_emulator("")
-if(GRADUS_BUILD_TESTS AND NOT GRADUS_SANITIZE)
+# By g++: under the hooks that clang 14 calls, bytes that were stored count as never written.
+if(GRADUS_BUILD_TESTS AND NOT GRADUS_SANITIZE AND CMAKE_CXX_COMPILER_ID STREQUAL GNU)
   gradus_add_emulator(_race)
 endif()

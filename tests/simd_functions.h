@@ -99,7 +99,7 @@ inline const Function functions[] = {
     GRADUS_ROW(sigmoid, 1 / (1 + std::exp(-x)), 110, 2.5),
     GRADUS_ROW(softplus, softplus_reference(x), 110, 2),
     GRADUS_ROW(erf, std::erf(x), 6, 2.5),
-    GRADUS_ROW(erfc, std::erfc(x), 28, 4),
+    GRADUS_ROW(erfc, std::erfc(x), 28, 4.5),
     GRADUS_ROW(ndtr, ndtr_reference(x), 39, 5),
     GRADUS_ROW(gelu, gelu_reference(x), 39, 5),
     GRADUS_ROW(sin, std::sin(x), 1000, 2),

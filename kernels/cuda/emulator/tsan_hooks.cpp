@@ -57,13 +57,6 @@ using gradus::emulator::judge_number;
     return __atomic_compare_exchange_n(p, expected, value, false, __ATOMIC_SEQ_CST,           \
                                        __ATOMIC_SEQ_CST);                                     \
   }
-// As clang asks for it.
-#define COMPARE_VALUE(bits, T)                                                                   \
-  T __tsan_atomic##bits##_compare_exchange_val(volatile T* p, T expected, T value, int, int) {   \
-    judge(const_cast<T*>(p), sizeof(T), Access::atomic, CALLER);                                 \
-    __atomic_compare_exchange_n(p, &expected, value, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); \
-    return expected;                                                                             \
-  }
 #define ATOMICS(bits, T)                                               \
   T __tsan_atomic##bits##_load(const volatile T* p, int) {             \
     judge(const_cast<const T*>(p), sizeof(T), Access::atomic, CALLER); \
@@ -80,8 +73,7 @@ using gradus::emulator::judge_number;
   MODIFY(bits, T, fetch_or, __atomic_fetch_or)                         \
   MODIFY(bits, T, fetch_xor, __atomic_fetch_xor)                       \
   COMPARE(bits, T, strong)                                             \
-  COMPARE(bits, T, weak)                                               \
-  COMPARE_VALUE(bits, T)
+  COMPARE(bits, T, weak)
 
 extern "C" {
 void __tsan_init() {}
