@@ -85,18 +85,16 @@ struct Dual {
     const V w = clamp(x, -40.0, 40.0);
     return exp(rate * w * w);
   }
-  GRADUS_DUAL erf(const Dual& a) {  // 2 / sqrt(pi) exp(-x^2)
-    return Dual{erf(a.v), 1.1283791670955126 * gauss(a.v, -1) * a.d};
-  }
-  GRADUS_DUAL erfc(const Dual& a) {
-    return Dual{erfc(a.v), -1.1283791670955126 * gauss(a.v, -1) * a.d};
-  }
-  GRADUS_DUAL ndtr(const Dual& a) {  // 1 / sqrt(2 pi) exp(-x^2 / 2)
-    return Dual{ndtr(a.v), 0.3989422804014327 * gauss(a.v, -0.5) * a.d};
-  }
+  // d/dx erf(x) = 2 / sqrt(pi) exp(-x^2).
+  GRADUS_INLINE static V erf_slope(const V& x) { return 1.1283791670955126 * gauss(x, -1); }
+  // d/dx Phi(x) = 1 / sqrt(2 pi) exp(-x^2 / 2).
+  GRADUS_INLINE static V density(const V& x) { return 0.3989422804014327 * gauss(x, -0.5); }
+  GRADUS_DUAL erf(const Dual& a) { return Dual{erf(a.v), erf_slope(a.v) * a.d}; }
+  GRADUS_DUAL erfc(const Dual& a) { return Dual{erfc(a.v), -erf_slope(a.v) * a.d}; }
+  GRADUS_DUAL ndtr(const Dual& a) { return Dual{ndtr(a.v), density(a.v) * a.d}; }
   GRADUS_DUAL gelu(const Dual& a) {
-    const V w = clamp(a.v, -40.0, 40.0);
-    return Dual{gelu(a.v), (ndtr(w) + 0.3989422804014327 * w * gauss(w, -0.5)) * a.d};
+    const V w = clamp(a.v, -40.0, 40.0);  // infinity times a density of 0
+    return Dual{gelu(a.v), (ndtr(a.v) + w * density(a.v)) * a.d};
   }
   GRADUS_DUAL abs(const Dual& a) { return Dual{abs(a.v), sign(a.v) * a.d}; }
   GRADUS_DUAL sign(const Dual& a) { return Dual{sign(a.v), 0.0 * a.d}; }
