@@ -12,7 +12,7 @@
 
 namespace gradus::detail {
 
-// One register of the `left` elements that remain: the tail is the same code, partly loaded.
+// The register at p, of which `left` elements are wanted: the tail is the same code, partly loaded.
 template <class L, class T>
 GRADUS_INLINE L load(const T* p, std::int64_t left) {
   return left >= L::size ? L::load(p) : L::load(p, left);
@@ -27,20 +27,10 @@ GRADUS_INLINE void store(const L& r, T* p, std::int64_t left, bool stream) {
     r.store(p);
 }
 
-// body(i, left) computes the register at i, of which `left` elements remain, and keep(i, left, r)
-// stores it. Two at a time hide each other's latency; as that is three times the code, only
-// formulas of up to two inputs, of f32 in wide registers, have it.
-template <class L, int K, class Body, class Keep>
-GRADUS_INLINE void each_register(std::int64_t n, const Body& body, const Keep& keep) {
-  std::int64_t i = 0;
-  if constexpr (K <= 2 && std::is_same_v<typename L::value_type, float> && L::size >= 8)
-    for (; n - i >= 2 * L::size; i += 2 * L::size) {
-      const auto first = body(i, L::size), second = body(i + L::size, L::size);
-      keep(i, L::size, first);
-      keep(i + L::size, L::size, second);
-    }
-  for (; i < n; i += L::size) keep(i, n - i, body(i, n - i));
-}
+// Whether a loop takes two registers at a time: for all formulas it would be too much code.
+template <class L, int K>
+inline constexpr bool paired =
+    K <= 2 && L::size >= 8 && std::is_same_v<typename L::value_type, float>;
 
 template <class F, class T, int K>
 void map_loop(const void* formula, const void* const* inputs, void* output, std::int64_t n,
@@ -62,9 +52,10 @@ void map_loop(const void* formula, const void* const* inputs, void* output, std:
       else
         return L(r);
     };
-    each_register<L, K>(n, value, [&](std::int64_t i, std::int64_t left, const L& r) GRADUS_LAMBDA {
-      detail::store(r, y + i, left, past_caches);
-    });
+    cpu::for_registers<L, paired<L, K>>(
+        n, value, [&](std::int64_t i, std::int64_t left, const L& r) GRADUS_LAMBDA {
+          detail::store(r, y + i, left, past_caches);
+        });
   });
 }
 
@@ -90,11 +81,11 @@ void gradient_loop(const void* formula, const void* const* inputs, void* const* 
       }
       (std::make_index_sequence<last - first>{});
     };
-    each_register<L, K>(n, gradients,
-                        [&](std::int64_t i, std::int64_t left, const Gradients& r) GRADUS_LAMBDA {
-                          for (int k = first; k < last; ++k)
-                            detail::store(r[k - first], d[k] + i, left, past_caches);
-                        });
+    cpu::for_registers<L, paired<L, K>>(
+        n, gradients, [&](std::int64_t i, std::int64_t left, const Gradients& r) GRADUS_LAMBDA {
+          for (int k = first; k < last; ++k)
+            detail::store(r[k - first], d[k] + i, left, past_caches);
+        });
   });
 }
 

@@ -33,21 +33,11 @@ void for_rows(Index rows, Index n, const Row& row) {
   });
 }
 
-// Stores f(i, m), a register of m elements from i on, at to + i. Two at a time hide each other's
-// latency.
-template <class L, class T, class F>
-GRADUS_INLINE void for_lanes(Index n, T* to, const F& f) {
-  constexpr Index S = L::size;
-  Index i = 0;
-  for (; i + 2 * S <= n; i += 2 * S) {
-    const L a = f(i, S), b = f(i + S, S);
-    a.store(to + i);
-    b.store(to + i + S);
-  }
-  for (; i < n; i += S) {
-    const Index m = std::min(S, n - i);
-    store_first(L(f(i, m)), to + i, m);
-  }
+// Stores at(i, left), the register at i of a row of n.
+template <class L, class T, class At>
+GRADUS_INLINE void store_row(Index n, T* to, const At& at) {
+  for_registers<L, true>(
+      n, at, [&](Index i, Index left, const L& r) GRADUS_LAMBDA { store_first(r, to + i, left); });
 }
 
 // May lose a NaN, which every row gets back through its exponentials.
@@ -94,8 +84,8 @@ void softmax(const T* x, Index rows, Index n, T* y) {
                 [&](Index i, Index m)
                     GRADUS_LAMBDA { return exp(load_first<L>(from + i, m, end) - shift); },
                 [&](Index i, Index m, const L& e) GRADUS_LAMBDA { store_first(e, to + i, m); }));
-    for_lanes<L>(n, to, [&](Index i, Index m) GRADUS_LAMBDA {
-      return load_first<L>(to + i, m, y + last * n) * scale;
+    store_row<L>(n, to, [&](Index i, Index left) GRADUS_LAMBDA {
+      return load_first<L>(to + i, left, y + last * n) * scale;
     });
   });
 }
@@ -121,8 +111,8 @@ void log_softmax(const T* x, Index rows, Index n, T* y) {
       for (Index r = 0; r < m; ++r) {
         const T* from = x + (begin + r) * n;
         const L top(shift[r]), log_total(log_sum[r]);
-        for_lanes<L>(n, y + (begin + r) * n, [&](Index i, Index k) GRADUS_LAMBDA {
-          return load_first<L>(from + i, k, end) - top - log_total;
+        store_row<L>(n, y + (begin + r) * n, [&](Index i, Index left) GRADUS_LAMBDA {
+          return load_first<L>(from + i, left, end) - top - log_total;
         });
       }
     }
@@ -137,8 +127,8 @@ void softmax_vjp(const T* y, const T* g, Index rows, Index n, T* dx) {
     const L dot(fold_run<Sum, L>(n, [&](Index i, Index m) GRADUS_LAMBDA {
       return load_first<L>(yr + i, m, y_end) * load_first<L>(gr + i, m, g_end);
     }));
-    for_lanes<L>(n, dx + r * n, [&](Index i, Index m) GRADUS_LAMBDA {
-      return load_first<L>(yr + i, m, y_end) * (load_first<L>(gr + i, m, g_end) - dot);
+    store_row<L>(n, dx + r * n, [&](Index i, Index left) GRADUS_LAMBDA {
+      return load_first<L>(yr + i, left, y_end) * (load_first<L>(gr + i, left, g_end) - dot);
     });
   });
 }
@@ -150,8 +140,8 @@ void log_softmax_vjp(const T* y, const T* g, Index rows, Index n, T* dx) {
     const T *yr = y + r * n, *y_end = y + last * n, *gr = g + r * n, *g_end = g + last * n;
     const L sum(fold_run<Sum, L>(
         n, [&](Index i, Index m) GRADUS_LAMBDA { return load_first<L>(gr + i, m, g_end); }));
-    for_lanes<L>(n, dx + r * n, [&](Index i, Index m) GRADUS_LAMBDA {
-      return load_first<L>(gr + i, m, g_end) - exp(load_first<L>(yr + i, m, y_end)) * sum;
+    store_row<L>(n, dx + r * n, [&](Index i, Index left) GRADUS_LAMBDA {
+      return load_first<L>(gr + i, left, g_end) - exp(load_first<L>(yr + i, left, y_end)) * sum;
     });
   });
 }
@@ -191,8 +181,8 @@ void cross_entropy_vjp(const T* x, const Index* target, const computed<T>* lse,
     const T *from = x + r * n, *end = x + last * n;
     const L shift(lse[r]), scale(g[r * g_stride]);
     const L hit = (exp(L(from[target[r]]) - shift) - 1.0) * scale;  // before dx replaces x
-    for_lanes<L>(n, dx + r * n, [&](Index i, Index m) GRADUS_LAMBDA {
-      return exp(load_first<L>(from + i, m, end) - shift) * scale;
+    store_row<L>(n, dx + r * n, [&](Index i, Index left) GRADUS_LAMBDA {
+      return exp(load_first<L>(from + i, left, end) - shift) * scale;
     });
     dx[r * n + target[r]] = hit[0];
   });

@@ -60,14 +60,15 @@ GRADUS_INLINE auto first(std::int64_t n) {
   return Bits(v);
 }
 
-// The first n elements at p, what the rest holds is unspecified: memory may be read up to `end`.
+// The register at p, of which the first n elements are wanted, or all if there are more; what the
+// rest holds is unspecified: memory may be read up to `end`.
 template <class L, class T>
 GRADUS_INLINE L load_first(const T* p, std::int64_t n, const T* end) {
-  return n == L::size || end - p >= L::size ? L::load(p) : L::load(p, n);
+  return n >= L::size || end - p >= L::size ? L::load(p) : L::load(p, n);
 }
 template <class L, class T>
 GRADUS_INLINE void store_first(const L& x, T* p, std::int64_t n) {
-  if (n == L::size)
+  if (n >= L::size)
     x.store(p);
   else
     x.store(p, n);

@@ -238,4 +238,20 @@ inline void with_isa(Body&& body) {
   baseline::enter(body);
 }
 
+// keep(i, left, at(i, left)) for registers that cover n elements; at(i, left) computes the one at
+// i, of which `left` elements are wanted, or all if there are more. Paired, two at a time hide each
+// other's latency, for three times the code. Inside with_isa() only.
+template <class L, bool paired, class At, class Keep>
+GRADUS_INLINE void for_registers(std::int64_t n, const At& at, const Keep& keep) {
+  constexpr std::int64_t S = L::size;
+  std::int64_t i = 0;
+  if constexpr (paired)
+    for (; n - i >= 2 * S; i += 2 * S) {
+      const auto first = at(i, S), second = at(i + S, S);
+      keep(i, S, first);
+      keep(i + S, S, second);
+    }
+  for (; i < n; i += S) keep(i, n - i, at(i, n - i));
+}
+
 }  // namespace gradus::cpu
