@@ -44,7 +44,7 @@ void run_tile(const Product<T>& s, Range rows, Range columns, T* scratch) {
   });
 }
 
-constexpr double one_tile = 1e6;  // multiplications that are left to one thread
+constexpr double one_tile = 0.9e6;  // multiplications that are left to one thread
 
 // How one product is cut. The number of threads may decide, because no bit depends on it. Cutting
 // rows packs B again for each part, cutting columns copies A again where it is copied.
