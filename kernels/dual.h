@@ -6,9 +6,9 @@
 
 namespace gradus {
 
-// ---- value and derivative along one direction
-// ----------------------------------------------------
+// ---- value and derivative along one direction ---------------------------------------------------
 
+// A value v and its derivative d.
 template <class V>
 struct Dual {
   V v, d;
@@ -157,11 +157,11 @@ struct Dual {
 #undef GRADUS_DUAL
 };
 
-// ---- what is read
-// --------------------------------------------------------------------------------
+// ---- what is read -------------------------------------------------------------------------------
 
-// A set of inputs, one bit each: every operation joins the sets of its operands. Reading a
-// formula's derivative with Dual<Reads> tells what a gradient needs to keep.
+// A set of inputs, one bit each: every operation joins the sets of its operands.
+//
+// Reading a formula's derivative with Dual<Reads> tells what a gradient needs to keep.
 struct Reads {
   unsigned inputs = 0;
   bool incoming = false;  // the incoming gradient itself, which nothing has changed

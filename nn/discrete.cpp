@@ -45,8 +45,7 @@ Tensor log_probabilities(const Categorical& d) {
 
 }  // namespace detail
 
-// ---- Bernoulli
-// -----------------------------------------------------------------------------------
+// ---- Bernoulli ----------------------------------------------------------------------------------
 
 Tensor Bernoulli::sample(Generator& generator, const Shape& shape) const {
   const Tensor p = detail::odds(*this, {}).probability().detach();
@@ -90,8 +89,7 @@ Tensor variance(const Bernoulli& d) {
   return o.probability() * o.complement();
 }
 
-// ---- Categorical
-// ---------------------------------------------------------------------------------
+// ---- Categorical --------------------------------------------------------------------------------
 
 namespace {
 

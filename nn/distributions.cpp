@@ -36,8 +36,7 @@ Tensor entropy_of(const detail::Scaled& d) {
 
 }  // namespace
 
-// ---- Normal
-// --------------------------------------------------------------------------------------
+// ---- Normal -------------------------------------------------------------------------------------
 
 Tensor Normal::rsample(Generator& generator, const Shape& shape) const {
   return draw("Normal.rsample", detail::scaled(*this, {}), generator, shape);
@@ -55,8 +54,7 @@ Tensor Normal::icdf(At probability) const {
 }
 Tensor Normal::entropy() const { return entropy_of(detail::scaled(*this, {})); }
 
-// ---- LogNormal
-// -----------------------------------------------------------------------------------
+// ---- LogNormal ----------------------------------------------------------------------------------
 
 Tensor LogNormal::rsample(Generator& generator, const Shape& shape) const {
   return exp(draw("LogNormal.rsample", detail::scaled(*this, {}), generator, shape));
@@ -81,8 +79,7 @@ Tensor LogNormal::entropy() const {
   return entropy_of(d) + d.location;
 }
 
-// ---- moments
-// ---------------------------------------------------------------------------------------
+// ---- moments ------------------------------------------------------------------------------------
 
 Tensor mean(const Normal& d) {
   const auto n = detail::scaled(d, {});
@@ -102,8 +99,7 @@ Tensor variance(const LogNormal& d) {
   return expm1(s) * exp(2.0 * n.location + s);
 }
 
-// ---- Parameters and domains
-// ----------------------------------------------------------------------
+// ---- Parameters and domains ---------------------------------------------------------------------
 
 Tensor Parameter::tensor(const Tensor& like) const {
   if (is_tensor()) return tensor_;

@@ -81,8 +81,7 @@ Slice<T> slice_of(const Tensor& gradient) {
 
 }  // namespace
 
-// ---- what optimisers share
-// -----------------------------------------------------------------------
+// ---- what optimisers share ----------------------------------------------------------------------
 
 Optimizer::Optimizer(const char* name, std::vector<Group> groups, double learning_rate,
                      double weight_decay, std::vector<const char*> moments)
@@ -188,8 +187,7 @@ void Optimizer::load_state(const NamedTensors& state, Here here) {
   steps_ = mine[0].second.item<std::int64_t>();
 }
 
-// ---- SGD
-// -----------------------------------------------------------------------------------------
+// ---- SGD ----------------------------------------------------------------------------------------
 
 SGD::SGD(std::vector<Tensor> parameters, SGDOptions options)
     : SGD(one_group(std::move(parameters)), options) {}
@@ -211,8 +209,7 @@ void SGD::run(const Slice<double>* slices, std::int64_t count) const {
   GRADUS_RUN(device(), sgd(slices, count, step));
 }
 
-// ---- Adam, AdamW
-// ---------------------------------------------------------------------------------
+// ---- Adam, AdamW --------------------------------------------------------------------------------
 
 Adam::Adam(std::vector<Tensor> parameters, AdamOptions options)
     : Adam(one_group(std::move(parameters)), options) {}
@@ -257,8 +254,7 @@ AdamW::AdamW(std::vector<Tensor> parameters, AdamWOptions options)
 AdamW::AdamW(std::vector<Group> groups, AdamWOptions options)
     : Adam("AdamW", std::move(groups), as_adam(options), true) {}
 
-// ---- norms
-// ---------------------------------------------------------------------------------------
+// ---- norms --------------------------------------------------------------------------------------
 
 namespace {
 
@@ -333,8 +329,7 @@ Clipped clip_global_norm(const std::vector<Tensor>& gradients, double max_norm) 
   return clipped;
 }
 
-// ---- EMA
-// -----------------------------------------------------------------------------------------
+// ---- EMA ----------------------------------------------------------------------------------------
 
 EMA::EMA(std::vector<Tensor> parameters, double decay)
     : parameters_(std::move(parameters)), decay_(decay) {

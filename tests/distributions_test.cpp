@@ -17,8 +17,7 @@ CheckResult checked(const TensorsFunction& f, const std::vector<Tensor>& inputs)
   return check_gradients(f, inputs, {.order = 2});
 }
 
-// ---- values
-// --------------------------------------------------------------------------------------
+// ---- values -------------------------------------------------------------------------------------
 
 TEST(Normal, AgreesWithSciPy) {
   const Normal n{0.3, 0.8};
@@ -121,8 +120,7 @@ TEST(Categorical, ClassesOfProbabilityZero) {
     EXPECT_NE(c, 1);
 }
 
-// ---- identities by quadrature
-// --------------------------------------------------------------------
+// ---- identities by quadrature -------------------------------------------------------------------
 
 TEST(Distributions, DensitiesIntegrateToOneAndEntropiesAgree) {
   const double a = -12, b = 12;
@@ -159,8 +157,7 @@ TEST(Distributions, F32IsF64Rounded) {
   EXPECT_TRUE(close(n.icdf(f32_of(u)).to(f64), n.icdf(u), 1e-6));
 }
 
-// ---- draws
-// ---------------------------------------------------------------------------------------
+// ---- draws --------------------------------------------------------------------------------------
 
 TEST(Distributions, DrawsFollowTheirCdf) {
   Generator generator(7);
@@ -209,8 +206,7 @@ TEST(Distributions, DrawsHaveTheShapeAskedForThenTheParameters) {
                         Normal{mean, deviation}.rsample(again)));
 }
 
-// ---- gradients
-// -----------------------------------------------------------------------------------
+// ---- gradients ----------------------------------------------------------------------------------
 
 // Points of moderate fourth derivatives, which the differences' own error grows with.
 struct DistributionGradients : testing::Test {
@@ -299,8 +295,7 @@ TEST(LogNormal, PathwiseGradientsAreTheClosedForms) {
   EXPECT_TRUE(close(d[1], sum(noise * z).detach(), 1e-13));
 }
 
-// ---- bad input
-// -----------------------------------------------------------------------------------
+// ---- bad input ----------------------------------------------------------------------------------
 
 TEST(Distributions, RefuseParametersOutsideOfTheirDomain) {
   Generator generator(1);

@@ -272,8 +272,7 @@ TEST(Graph, AGraphMayEndInAnotherThread) {
   std::thread([y = std::move(y)]() mutable { y = Tensor(); }).join();
 }
 
-// ---- audit
-// ---------------------------------------------------------------------------------------
+// ---- audit --------------------------------------------------------------------------------------
 
 TEST(Audit, TellsWhereThePathEnds) {
   const TraceCuts trace;

@@ -157,8 +157,7 @@ TEST(Transforms, InSinglePrecision) {
   EXPECT_EQ(hvp([](const Tensor& t) { return sum(t * t); }, x, x).dtype(), f32);
 }
 
-// ---- checkpoint
-// ----------------------------------------------------------------------------------
+// ---- checkpoint ---------------------------------------------------------------------------------
 
 Tensor network(const Tensors& x) { return tanh(matmul(sigmoid(matmul(x[0], x[1])), x[1])); }
 
@@ -231,8 +230,7 @@ TEST(Checkpoint, FindsChangedInputs) {
   EXPECT_TRUE(throws("grad", "changed at", [&] { grad(sum(y), {x}); }));
 }
 
-// ---- custom
-// --------------------------------------------------------------------------------------
+// ---- custom -------------------------------------------------------------------------------------
 
 Tensor softsign(const Tensor& x) {
   return custom(

@@ -83,8 +83,7 @@ R all_lanes(Op op, std::uint32_t mask, T value, R start, Combine, Loc site) {
 
 inline namespace vocabulary {
 
-// ---- barriers
-// -------------------------------------------------------------------------------------
+// ---- barriers -----------------------------------------------------------------------------------
 
 inline void __syncthreads(Loc site = Loc::current()) { block_barrier(site); }
 inline int __syncthreads_or(int predicate, Loc site = Loc::current()) {
