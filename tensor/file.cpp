@@ -49,6 +49,7 @@ std::string context_of(std::string_view operation, const std::string& path) {
 }
 
 [[noreturn]] void fail_errno(const std::string& context, const char* what, int error = errno) {
+  if (error == ENOMEM) throw OutOfMemory(context + ": " + what + ": out of memory");
   fail_file(context, ": ", what, ": ", std::generic_category().message(error));
 }
 

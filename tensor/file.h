@@ -16,7 +16,8 @@
 namespace gradus {
 
 // A file that cannot be opened, read, understood or written. The text reads
-// "operation: path: rule: facts", the facts of a failed system call being those of errno.
+// "operation: path: rule: facts", the facts of a failed system call being those of errno. Where
+// memory is what the system lacks, OutOfMemory is thrown instead.
 class GRADUS_API FileError : public Error {
  public:
   using Error::Error;

@@ -85,7 +85,7 @@ class FileFaults : public testing::Test {
 
 TEST_F(FileFaults, LeaveTheOldFileAndNothingElse) {
   for (const bool old : {true, false}) {
-    for (const int code : {EIO, ENOSPC, EDQUOT, EROFS}) {
+    for (const int code : {EIO, ENOSPC, EDQUOT, EROFS, ENOMEM}) {
       if (old) write_bytes(file_, "old");
       int number = 0;
       do {
@@ -95,11 +95,14 @@ TEST_F(FileFaults, LeaveTheOldFileAndNothingElse) {
           save();
           EXPECT_FALSE(fired);
           continue;
-        } catch (const FileError& failure) {
-          const std::string text = failure.what();
+        } catch (const Error& failure) {
+          const std::string text = failure.what(), why = std::strerror(code);
+          const bool memory = code == ENOMEM;
           EXPECT_TRUE(fired);
+          EXPECT_EQ(dynamic_cast<const OutOfMemory*>(&failure) != nullptr, memory);
+          EXPECT_EQ(dynamic_cast<const FileError*>(&failure) != nullptr, !memory);
           EXPECT_EQ(text.rfind("save_safetensors: " + file_.string() + ": cannot ", 0), 0U) << text;
-          EXPECT_NE(text.find(std::strerror(code)), text.npos) << text;
+          EXPECT_NE(text.find(memory ? "out of memory" : why), text.npos) << text;
         }
         EXPECT_EQ(read_bytes(file_), old ? "old" : "");
         EXPECT_EQ(directory_.count(), old ? 1U : 0U);

@@ -1,6 +1,9 @@
 // What can go wrong in a program beside the library's errors, and the exit codes of all.
 #pragma once
 
+#include <cerrno>
+#include <cstring>
+
 #include "gradus/tensor/file.h"
 
 namespace gradus::examples {
@@ -21,6 +24,12 @@ template <class E>
   std::ostringstream message;
   (message << ... << parts);
   throw E(message.str());
+}
+
+// Throws for a file that cannot be written, for the reason in errno.
+[[noreturn]] inline void refuse_write(const std::string& path) {
+  if (errno == ENOMEM) refuse<OutOfMemory>(path, ": cannot be written: out of memory");
+  refuse<DataError>(path, ": cannot be written: ", std::strerror(errno));
 }
 
 }  // namespace gradus::examples

@@ -7,7 +7,6 @@
 #include <bit>
 #include <cerrno>
 #include <chrono>
-#include <cstring>
 
 #include "examples/common/errors.h"
 
@@ -131,7 +130,7 @@ void EventLog::write(const std::string& event) {
                              little_endian(masked_crc32c(event), 4);
   file_.write(record.data(), std::ssize(record));
   file_.flush();
-  if (!file_) refuse<DataError>(path_.string(), ": cannot be written: ", std::strerror(errno));
+  if (!file_) refuse_write(path_.string());
 }
 
 }  // namespace gradus::examples

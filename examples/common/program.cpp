@@ -46,10 +46,21 @@ void check_environment() {
     refuse<UsageError>("GRADUS_THREADS=", text, ": must be an integer from 1 to 256");
 }
 
+// The stack grows page by page, and where a page is refused there is no error to catch. So what the
+// kernels take, 150 KiB at most, is taken before they run, after asking for as much.
+[[gnu::noinline]] void reserve_stack() {
+  constexpr std::size_t size = 256 << 10, page = 4096;
+  ::operator delete(::operator new(size));
+  volatile char stack[size];
+  for (std::size_t i = size; i > 0; i -= page) stack[i - 1] = 0;
+  static_cast<void>(stack[0]);
+}
+
 }  // namespace
 
 int run_program(const char* program, const std::function<int()>& body) {
   try {
+    reserve_stack();
     check_environment();
     return body();
   } catch (const std::exception& error) {

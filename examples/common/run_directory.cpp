@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "examples/common/errors.h"
@@ -74,7 +73,7 @@ void RunDirectory::log(const Json& metrics) {
   errno = 0;
   if (!log_.is_open()) log_.open(path, std::ios::app | std::ios::binary);
   log_ << metrics.dump() << '\n' << std::flush;
-  if (!log_) refuse<DataError>(path.string(), ": cannot be written: ", std::strerror(errno));
+  if (!log_) refuse_write(path.string());
 
   const auto step = metrics.find("step");
   if (step == metrics.end() || !step->is_number()) return;
