@@ -57,6 +57,11 @@ for ((limit = high + 4000; limit > high - 4000; limit -= 97)); do
 done
 ((out > 3)) || fail "memory ran out only $out times"
 
+status=0
+(ulimit -s 200 && exec "$program" --help) > log 2>&1 || status=$?
+[[ $status == 2 ]] || fail "a stack of 200 KiB: exit $status instead of 2: $(cat log)"
+grep -q "at least 512 KiB (ulimit -s), has 200" log || fail "a stack of 200 KiB: $(cat log)"
+
 # ---- Disk: each call that writes fails in turn. --------------------------------------------------
 cat > disk.c << 'END'
 #define _GNU_SOURCE

@@ -1,5 +1,6 @@
 #include "examples/common/program.h"
 
+#include <sys/resource.h>
 #include <unistd.h>
 #include <csignal>
 
@@ -46,14 +47,25 @@ void check_environment() {
     refuse<UsageError>("GRADUS_THREADS=", text, ": must be an integer from 1 to 256");
 }
 
-// The stack grows page by page, and where a page is refused there is no error to catch. So what the
-// kernels take, 150 KiB at most, is taken before they run, after asking for as much.
-[[gnu::noinline]] void reserve_stack() {
-  constexpr std::size_t size = 256 << 10, page = 4096;
-  ::operator delete(::operator new(size));
-  volatile char stack[size];
-  for (std::size_t i = size; i > 0; i -= page) stack[i - 1] = 0;
+constexpr std::size_t kernels_stack = 256 << 10;  // bytes; reductions take 150 KiB
+
+// Apart from what must come before it: the frame of whoever calls anything is touched by the call.
+[[gnu::noinline]] void touch_stack() {
+  constexpr std::size_t page = 4096;
+  volatile char stack[kernels_stack];
+  for (std::size_t i = kernels_stack; i > 0; i -= page) stack[i - 1] = 0;
   static_cast<void>(stack[0]);
+}
+
+// The stack grows page by page, and where a page is refused there is no error to catch. So what the
+// kernels need is taken before they run, after asking for as much.
+void reserve_stack() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_STACK, &limit) == 0 && limit.rlim_cur < 2 * kernels_stack)
+    refuse<UsageError>("stack: must have at least ", 2 * kernels_stack >> 10,
+                       " KiB (ulimit -s), has ", limit.rlim_cur >> 10);
+  ::operator delete(::operator new(kernels_stack));
+  touch_stack();
 }
 
 }  // namespace
