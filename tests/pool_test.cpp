@@ -35,7 +35,7 @@ TEST_F(PoolTest, RunsEachTileOnce) {
   for (int n : {1, 2, 3, 5, 8, 33}) {
     set_threads(n);
     EXPECT_EQ(threads(), n);
-    for (std::int64_t tiles : {0, 1, 2, 3, 4, 7, 8, 9, 31, 64, 1000, 20000})
+    for (std::int64_t tiles : {0, 1, 2, 3, 4, 7, 8, 9, 31, 64, 1000, 20000, 65535, 65536, 200000})
       expect_each_once(tiles);
   }
 }

@@ -21,7 +21,7 @@ namespace {
 
 constexpr int max_threads = 256;
 thread_local int worker_number = 0;
-constexpr std::uint32_t max_tiles = 1u << 31;  // of one job; larger ones run as several
+constexpr std::uint32_t max_tiles = 0xffff;  // of one job; larger ones run as several
 
 void pause() noexcept {
 #if defined(__x86_64__)
@@ -63,7 +63,8 @@ int default_threads() noexcept {
 // One job at a time. Its tiles are claimed, by the caller and the workers alike, with a
 // compare-and-swap on a ticket that also carries the job's number: a worker that comes late fails
 // to claim instead of touching a job that is over, so the caller waits for tiles in progress alone
-// and never for a worker that has not begun.
+// and never for a worker that has not begun. The caller claims from the front and the workers from
+// the back, so that one operation after another finds its memory in the cache that wrote it.
 class Pool {
  public:
   static Pool& get() {
@@ -105,7 +106,7 @@ class Pool {
   }
 
  private:
-  static constexpr std::uint64_t closed = 0xffffffff;  // a tile beyond any job's last
+  static constexpr std::uint64_t closed = 0xffffffff;  // more tiles taken than any job has
 
   Pool() : threads_(default_threads()) {}
 
@@ -136,16 +137,20 @@ class Pool {
   void work() noexcept {
     std::uint64_t ticket = ticket_.load(std::memory_order_acquire);
     for (;;) {
-      const auto tile = static_cast<std::uint32_t>(ticket);
+      const auto front = static_cast<std::uint32_t>(ticket & max_tiles);
+      const auto back = static_cast<std::uint32_t>(ticket >> 16 & max_tiles);
       const std::int64_t first = first_.load(std::memory_order_acquire);
       const std::uint32_t tiles = tiles_.load(std::memory_order_acquire);
       const auto body = body_.load(std::memory_order_acquire);
       void* const context = context_.load(std::memory_order_acquire);
-      if (tile >= tiles) return;
-      if (!ticket_.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acq_rel,
+      if (front + back >= tiles) return;
+      const bool caller = worker_number == 0;
+      const std::uint64_t taken = ticket + (caller ? 1 : 1 << 16);
+      if (!ticket_.compare_exchange_weak(ticket, taken, std::memory_order_acq_rel,
                                          std::memory_order_acquire))
         continue;
-      ++ticket;
+      ticket = taken;
+      const std::uint32_t tile = caller ? front : tiles - 1 - back;
       if (!failed_.load(std::memory_order_relaxed)) {
         try {
           body(context, first + tile);
@@ -206,8 +211,9 @@ class Pool {
   std::exception_ptr error_;
 
   alignas(64) std::atomic<std::uint32_t> jobs_{0};  // number of the last job: workers await it
-  alignas(64) std::atomic<std::uint64_t> ticket_{closed};  // job number, next tile
-  alignas(64) std::atomic<std::uint32_t> finished_{0};     // tiles done or skipped
+  // The job's number (32 bits), tiles claimed from the back (16), from the front (16).
+  alignas(64) std::atomic<std::uint64_t> ticket_{closed};
+  alignas(64) std::atomic<std::uint32_t> finished_{0};  // tiles done or skipped
   std::atomic<bool> failed_{false};
 };
 
