@@ -1,5 +1,5 @@
-# Read by ctest: a test for each suite of `program`; of a suite whose name holds "Slow", for each of its
-# tests, with that label.
+# Read by ctest: a test for each suite of `program`, of at most `limit` seconds; of a suite whose name
+# holds "Slow", for each of its tests, with that label.
 execute_process(COMMAND ${program} --gtest_list_tests OUTPUT_VARIABLE list RESULT_VARIABLE failed)
 if(failed)
   add_test(gradus_tests ${program} --gtest_list_tests)
@@ -14,7 +14,7 @@ foreach(line IN LISTS lines)
     string(FIND "${suite}" Slow slow)
     if(slow EQUAL -1 AND suite)
       add_test(${suite} ${program} --gtest_brief=1 "--gtest_filter=${suite}.*")
-      set_tests_properties(${suite} PROPERTIES TIMEOUT 3000)
+      set_tests_properties(${suite} PROPERTIES TIMEOUT ${limit})
     endif()
   elseif(slow GREATER -1)
     add_test(${suite}.${name} ${program} --gtest_brief=1 "--gtest_filter=${suite}.${name}")

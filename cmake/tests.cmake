@@ -48,8 +48,12 @@ if(unit_tests)
   endif()
 
   # The suites are asked for when ctest starts.
+  set(limit 900)
+  if(GRADUS_SANITIZE STREQUAL thread)
+    set(limit 7200)  # ten times as slow
+  endif()
   file(GENERATE OUTPUT ${PROJECT_BINARY_DIR}/suites.cmake CONTENT
-    "set(program \"$<TARGET_FILE:gradus_tests>\")\ninclude(\"${PROJECT_SOURCE_DIR}/cmake/suites.cmake\")\n")
+    "set(program \"$<TARGET_FILE:gradus_tests>\")\nset(limit ${limit})\ninclude(\"${PROJECT_SOURCE_DIR}/cmake/suites.cmake\")\n")
   set_property(DIRECTORY APPEND PROPERTY TEST_INCLUDE_FILES ${PROJECT_BINARY_DIR}/suites.cmake)
 endif()
 
